@@ -226,8 +226,8 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
 impl From<BTreeMap<String, Value>> for KeyEntry {
     fn from(mut table: BTreeMap<String, Value>) -> Self {
         let limits = table.remove("limits").unwrap_or_else(|| Value::Object(serde_json::Map::new()));
-        let limits =
-            serde_json::from_value(limits).map_err(|error| format!("limits: {}", without_values(&error.to_string())));
+        let limits = serde_json::from_value(limits)
+            .map_err(|error| format!("limits by model: {}", without_values(&error.to_string())));
         let options = Options::of(table.iter().map(|(name, value)| (name.clone(), text_of(value))));
         Self(options.and_then(|mut options| {
             options.limits.append(&mut limits?);

@@ -13,7 +13,7 @@ pub(super) fn without_values(message: &str) -> String {
             match expected {
                 "u8" | "u16" | "u32" | "u64" | "usize" => "expected a whole number, 0 or more".to_owned(),
                 "a sequence" => "expected a list such as [\"a\", \"b\"]".to_owned(),
-                "struct LimitsEntry" => "expected limits by model, such as { \"*\" = { rpm = 10 } }".to_owned(),
+                "struct LimitsEntry" => "expected the limits of a model, such as { rpm = 10 }".to_owned(),
                 "f64" => "expected a number".to_owned(),
                 expected if expected == "a map" || expected.starts_with("struct ") => "expected a table".to_owned(),
                 expected if message.starts_with("unknown") && is_word(first) => {
@@ -125,7 +125,7 @@ mod tests {
             ("invalid type: string \"a,b\", expected a sequence", "expected a list such as [\"a\", \"b\"]"),
             (
                 "invalid type: string \"a\", expected struct LimitsEntry",
-                "expected limits by model, such as { \"*\" = { rpm = 10 } }",
+                "expected the limits of a model, such as { rpm = 10 }",
             ),
         ] {
             assert_eq!(without_values(message), shown);

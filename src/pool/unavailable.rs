@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::time::whole_seconds;
 
-/// Why no key can serve a request now, and when to retry.
+/// Why no key can serve a request now, and when to retry, which the format `{:#}` leaves out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Unavailable {
     pub(crate) model: Option<Arc<str>>,
@@ -116,8 +116,8 @@ impl fmt::Display for Unavailable {
             write!(f, "{}{number} {reason}", if at == 0 { ": " } else { ", " })?;
         }
         match self.retry_after {
-            Some(after) => write!(f, "; try again in {} s", whole_seconds(after)),
-            None => Ok(()),
+            Some(after) if !f.alternate() => write!(f, "; try again in {} s", whole_seconds(after)),
+            _ => Ok(()),
         }
     }
 }

@@ -127,6 +127,7 @@ fn error_shows_reasons_and_retry_after() {
     time.advance(secs(1));
     let error = pool.try_acquire(M).unwrap_err();
     assert_eq!(error.to_string(), "no key is available for m: 1 cooling down, 1 disabled; try again in 29 s");
+    assert_eq!(format!("{error:#}"), "no key is available for m: 1 cooling down, 1 disabled");
 }
 
 #[test]

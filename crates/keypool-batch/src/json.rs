@@ -12,50 +12,27 @@ const MAX_REPAIRED: usize = 8 << 20;
 const THOUGHTS: [(&str, &str); 3] =
     [("<think>", "</think>"), ("<thinking>", "</thinking>"), ("<thought>", "</thought>")];
 
-/// JSON that was found in a text.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Found {
-    /// The value on one line, with every digit of the text.
-    pub json: Box<RawValue>,
-    /// How it was found.
-    pub how: How,
-}
-
-/// How JSON was found in a text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum How {
-    /// The whole text was JSON.
-    AsItIs,
-    /// The JSON was in a fence or between words.
-    Extracted,
-    /// The JSON was broken and was repaired.
-    Repaired,
-}
-
 /// The error for a text without JSON.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not JSON: {0}")]
 pub struct NoJson(String);
 
-/// Finds the JSON in a text. Valid JSON is not changed.
+/// Finds the JSON in a text, and puts it on one line, with every digit of the text.
 ///
 /// ```
-/// use keypool_batch::json::{How, find};
+/// use keypool_batch::json::find;
 ///
 /// let found = find("Sure!\n```json\n{\"a\": [1, 2.50,]}\n```\nAnything else?")?;
-/// assert_eq!((found.json.get(), found.how), (r#"{"a":[1,2.50]}"#, How::Repaired));
-/// assert_eq!(find("It is {\"a\": 1}.")?.how, How::Extracted);
+/// assert_eq!(found.get(), r#"{"a":[1,2.50]}"#);
 /// # Ok::<(), keypool_batch::json::NoJson>(())
 /// ```
 ///
 /// # Errors
 /// If there is no JSON, or it cannot be repaired.
-pub fn find(text: &str) -> Result<Found, NoJson> {
+pub fn find(text: &str) -> Result<Box<RawValue>, NoJson> {
     let text = text.trim_start_matches('\u{feff}').trim();
     let error = match parse(text) {
-        Ok(json) => return Ok(Found { json, how: How::AsItIs }),
+        Ok(json) => return Ok(json),
         Err(error) => error,
     };
     let answer = after_thoughts(text);
@@ -63,18 +40,20 @@ pub fn find(text: &str) -> Result<Found, NoJson> {
     // The fields of an object without its braces.
     let bare = (region.starts_with(['"', '\'']) && region.contains(':')).then(|| format!("{{{region}}}"));
     let extracted = parse(region).ok().or_else(|| if bare.is_none() { first_value(region) } else { None });
-    if let Some(json) = extracted {
-        return Ok(Found { json, how: How::Extracted });
-    }
     let broken = bare.as_deref().or_else(|| openers(region).next().map(|at| &region[at..]));
-    let repaired = broken.and_then(repair);
-    repaired.map(|json| Found { json, how: How::Repaired }).ok_or(NoJson(error))
+    extracted.or_else(|| broken.and_then(repair)).ok_or(NoJson(error))
 }
 
 /// Parses the whole text as a value, and puts it on one line.
 fn parse(text: &str) -> Result<Box<RawValue>, String> {
     let value: &RawValue = serde_json::from_str(text).map_err(|error| error.to_string())?;
     RawValue::from_string(pair_surrogates(&compact(value.get()))).map_err(|error| error.to_string())
+}
+
+/// Returns the value at the start of the text, which may be followed by words.
+fn value_at_start(text: &str) -> Option<&str> {
+    let value: &RawValue = serde_json::Deserializer::from_str(text).into_iter().next()?.ok()?;
+    Some(value.get())
 }
 
 /// Replaces each unpaired surrogate, such as `\\ud83d` alone: the grammar allows it, but a string cannot hold it.
@@ -127,9 +106,10 @@ fn fenced(text: &str) -> Option<&str> {
     let mut from = 0;
     while let Some(at) = text[from..].find("```").map(|at| from + at) {
         if let Some(opener) = openers(&text[from..at]).next().map(|opener| from + opener) {
-            // A value starts before the fence: it contains the fence, unless it ends before it.
-            let ends = end_of(&text[opener..]).map(|length| opener + length)?;
-            if opener == 0 || ends > at {
+            // A value starts before the fence: it contains the fence, unless its brackets are closed before it.
+            let before = &text[opener..at];
+            let is_open = before.matches(['{', '[']).count() > before.matches(['}', ']']).count();
+            if opener == 0 || is_open {
                 return None;
             }
         }
@@ -168,20 +148,19 @@ fn first_value(text: &str) -> Option<Box<RawValue>> {
     let mut cited = None;
     let mut from = 0;
     while let Some(at) = openers(&text[from..]).next().map(|at| from + at) {
-        // A value inside an unclosed value is only a part of it.
-        let length = end_of(&text[at..])?;
-        let json = parse(&text[at..at + length]).ok()?;
-        if !is_citation(json.get()) {
-            return Some(json);
+        // A value inside a broken value is only a part of it.
+        let value = value_at_start(&text[at..])?;
+        if !is_citation(value) {
+            return parse(value).ok();
         }
-        cited.get_or_insert(json);
-        from = at + length;
+        cited.get_or_insert(value);
+        from = at + value.len();
     }
-    cited
+    cited.and_then(|value| parse(value).ok())
 }
 
 fn is_citation(json: &str) -> bool {
-    let number = json.strip_prefix('[').and_then(|json| json.strip_suffix(']'));
+    let number = json.strip_prefix('[').and_then(|json| json.strip_suffix(']')).map(str::trim);
     number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
@@ -209,32 +188,6 @@ fn openers(text: &str) -> impl Iterator<Item = usize> {
         }
     };
     text.match_indices(['{', '[']).filter(begins).map(|(at, _)| at)
-}
-
-/// Returns the length of the value at the start of the text, or `None` if its brackets do not match.
-fn end_of(text: &str) -> Option<usize> {
-    let mut open = Vec::new();
-    let (mut quoted, mut escaped) = (false, false);
-    for (at, byte) in text.bytes().enumerate() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            _ if quoted => {}
-            b'{' => open.push(b'}'),
-            b'[' => open.push(b']'),
-            b'}' | b']' => {
-                if open.pop() != Some(byte) {
-                    return None;
-                }
-                if open.is_empty() {
-                    return Some(at + 1);
-                }
-            }
-            _ => {}
-        }
-    }
-    None
 }
 
 /// Repairs a broken value, which may be followed by words.

@@ -29,8 +29,8 @@ mod raw;
 mod time;
 
 pub use batch::{
-    Batch, BatchError, Control, ErrorLog, Input, InputFormat, Output, OutputError, OutputOptions, Prices, Progress,
-    Run, RunOutcome, Summary, Task, TaskError, TaskId, TaskResult,
+    Batch, BatchError, Control, ErrorLog, Input, InputFormat, Output, OutputError, OutputOptions, Progress, Run,
+    RunOutcome, Summary, Task, TaskError, TaskId, TaskResult,
 };
 pub use client::{
     Answer, AnswerStream, Client, ClientBuilder, Error, ErrorKind, Finish, Prompt, PromptOptions, UnavailableCause,

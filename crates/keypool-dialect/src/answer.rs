@@ -174,10 +174,10 @@ impl Answer {
     pub fn close(&mut self) -> Result<Bytes, Error> {
         let mut events = Vec::new();
         let (stray, open) = self.parser.finish();
-        let stray = json_text(&stray);
+        let text = json_text(&stray);
         // Plain JSON can follow the last event if it is an error, and some relays send plain JSON instead of events.
-        let stray = serde_json::Deserializer::from_str(&stray).into_iter().map_while(Result::ok);
-        let mut decoded = stray.into_iter().try_for_each(|answer| self.decoder.answer(answer, &mut events));
+        let mut values = serde_json::Deserializer::from_str(&text).into_iter().map_while(Result::ok);
+        let mut decoded = values.try_for_each(|answer| self.decoder.answer(answer, &mut events));
         if !open.is_empty() {
             decoded = decoded.and_then(|()| self.decoder.decode(&open, &mut events));
         }

@@ -280,14 +280,14 @@ impl Sampling {
             Some(top_k) => Some(u32::try_from(top_k).map_err(|_| Error::invalid("top_k", "expected at least 1"))?),
             None => None,
         };
-        let words: Vec<Option<String>> = match fields.raw(stop) {
+        let given: Vec<Option<String>> = match fields.raw(stop) {
             None => Vec::new(),
             Some(Value::String(word)) => vec![Some(word)],
             Some(words) => fields::read(words, stop)?,
         };
-        let given = words.len();
-        let words: Vec<String> = words.into_iter().flatten().filter(|word| !word.is_empty()).collect();
-        if words.len() < given {
+        let number = given.len();
+        let words: Vec<String> = given.into_iter().flatten().filter(|word| !word.is_empty()).collect();
+        if words.len() < number {
             notes.ignore(stop);
         }
         if words.len() > 5 {

@@ -20,8 +20,6 @@ pub enum ErrorKind {
     ContentFiltered,
     /// The caller's credential is missing or wrong (401).
     Unauthenticated,
-    /// The caller's account has no money left (402).
-    Billing,
     /// The caller may not do this (403).
     PermissionDenied,
     /// The model, file or other resource does not exist (404).
@@ -60,8 +58,7 @@ impl ErrorKind {
             Self::ContextTooLong => (400, INVALID, Some("context_length_exceeded"), INVALID),
             Self::ContentFiltered => (400, INVALID, Some("content_policy_violation"), INVALID),
             Self::Unauthenticated => (401, INVALID, Some("invalid_api_key"), "authentication_error"),
-            Self::Billing => (402, "insufficient_quota", Some("insufficient_quota"), "billing_error"),
-            Self::PermissionDenied => (403, "permission_error", None, "permission_error"),
+            Self::PermissionDenied => (403, INVALID, None, "permission_error"),
             Self::NotFound => (404, INVALID, None, "not_found_error"),
             Self::UnknownPath => (404, INVALID, Some("unknown_url"), "not_found_error"),
             Self::Conflict => (409, INVALID, None, INVALID),
@@ -77,21 +74,32 @@ impl ErrorKind {
         }
     }
 
+    /// Returns the kind of the gateway's own error with a status.
+    pub fn of_status(status: u64) -> Self {
+        match status {
+            401 => Self::Unauthenticated,
+            403 => Self::PermissionDenied,
+            404 => Self::NotFound,
+            409 => Self::Conflict,
+            413 => Self::TooLarge,
+            415 => Self::UnsupportedMedia,
+            429 => Self::RateLimited,
+            502 => Self::BadUpstream,
+            503 => Self::NoKeys,
+            408 | 504 => Self::Timeout,
+            400..=499 => Self::InvalidRequest,
+            _ => Self::Internal,
+        }
+    }
+
     /// Returns the kind of an error that Gemini sent with a status.
     fn of_gemini(status: u64) -> Self {
         match status {
             // The keys are the gateway's: the caller cannot fix a fault of one.
             401 | 402 => Self::NoKeys,
-            403 => Self::PermissionDenied,
-            404 => Self::NotFound,
-            409 => Self::Conflict,
-            413 => Self::TooLarge,
-            429 => Self::RateLimited,
             // 499: Google cancelled the request itself, and accepts it when it is sent again.
             499 | 503 | 529 => Self::Unavailable,
-            408 | 504 => Self::Timeout,
-            500 => Self::Internal,
-            400..=498 => Self::InvalidRequest,
+            400..=500 | 504 => Self::of_status(status),
             _ => Self::BadUpstream,
         }
     }
@@ -211,12 +219,8 @@ impl Error {
 
     /// Returns the status that clients of a dialect expect.
     pub fn status(&self, frontend: Frontend) -> StatusCode {
-        let status = match (self.kind, frontend == Frontend::Messages) {
-            (ErrorKind::Unavailable, true) => 529,
-            // OpenAI's clients do not retry because of the code.
-            (ErrorKind::Billing, false) => 429,
-            (kind, _) => kind.words().0,
-        };
+        let is_overloaded = self.kind == ErrorKind::Unavailable && frontend == Frontend::Messages;
+        let status = if is_overloaded { 529 } else { self.kind.words().0 };
         StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 

@@ -2,9 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 
-use keypool_store::sqlite::StoredKey;
+use keypool_store::{
+    SqliteStore,
+    sqlite::{SqliteError, StoredKey},
+};
+use serde_json::{Map, Value};
 use tower_keypool::{
-    Key, KeyId,
+    Key, KeyId, Secret,
     config::{KeyEntry, Problem},
 };
 
@@ -78,7 +82,7 @@ fn listed(loaded: &Loaded, plan: &PoolPlan, stored: Vec<StoredKey>) -> Listed {
         if !is_listed {
             let place = format!("key {} of the database", key.id);
             skipped.push(key.id.clone());
-            match entry(&key) {
+            match serde_json::from_value(options_of(&key).into()) {
                 Ok(entry) => from_database.add_entry(place, entry, &loaded.environment),
                 Err(error) => {
                     tracing::warn!(key = %key.id, %error, "the key is skipped, because its options in the database are invalid");
@@ -101,19 +105,51 @@ fn listed(loaded: &Loaded, plan: &PoolPlan, stored: Vec<StoredKey>) -> Listed {
     Listed { keys, problems, skipped, has_failed_file: configured.has_failed_file, places }
 }
 
-/// Returns a key of the database in the form of a key file's entry.
-///
-/// # Errors
-/// If its options are invalid.
-pub fn entry(stored: &StoredKey) -> Result<KeyEntry, serde_json::Error> {
-    let mut options = match &stored.options {
-        serde_json::Value::Object(options) => options.clone(),
-        _ => serde_json::Map::new(),
-    };
+/// Returns all options of a key of the database, as in a key file.
+pub fn options_of(stored: &StoredKey) -> Map<String, Value> {
+    let mut options = stored.options.as_object().cloned().unwrap_or_default();
     options.insert("secret".to_owned(), stored.secret.expose().into());
     options.insert("id".to_owned(), stored.id.as_str().into());
-    if let Some(project) = &stored.project {
-        options.insert("project".to_owned(), project.as_str().into());
+    options.extend(stored.project.as_ref().map(|project| ("project".to_owned(), project.as_str().into())));
+    options
+}
+
+/// Checks the options of a key of the gateway's own provider, and returns the key, and its form in the database.
+///
+/// # Errors
+/// What is wrong with the options.
+pub fn stored_from(mut options: Map<String, Value>, loaded: &Loaded) -> Result<(Key, StoredKey), String> {
+    // The secret would be stored without encryption.
+    let other_names = ["secret_env", "key", "api_key", "apikey", "apiKey", "name", "owner"];
+    if let Some(name) = other_names.into_iter().find(|name| options.contains_key(*name)) {
+        return Err(format!("{name}: a key in the database cannot have this option"));
     }
-    serde_json::from_value(options.into())
+    options.retain(|_, value| !value.is_null());
+    let entry: KeyEntry = serde_json::from_value(options.clone().into()).map_err(|error| error.to_string())?;
+    let Some(Value::String(secret)) = options.remove("secret") else {
+        return Err("secret: expected the key as a string".to_owned());
+    };
+    let secret = Secret::new(secret.trim()).map_err(|error| format!("secret: {error}"))?;
+    let tokens = [Some(&loaded.token), loaded.admin_token.as_ref()];
+    if tokens.into_iter().flatten().any(|token| token.expose() == secret.expose()) {
+        return Err("this is the gateway's own token, not a key of a provider".to_owned());
+    }
+    let mut read = loaded.pools()[0].no_keys();
+    read.add_entry("the database", entry, &loaded.environment);
+    let Some(key) = read.keys.pop() else {
+        return Err(read.problems.pop().map_or_else(String::new, |problem| problem.message));
+    };
+    let mut stored = StoredKey::new(key.id(), secret);
+    stored.project = key.project_name().map(str::to_owned);
+    options.retain(|name, _| name != "id" && name != "project");
+    stored.options = Value::Object(options);
+    Ok((key, stored))
+}
+
+/// Returns the key of the database that has this secret.
+///
+/// # Errors
+/// If the database cannot be read.
+pub async fn with_secret(database: &SqliteStore, secret: &str) -> Result<Option<StoredKey>, SqliteError> {
+    Ok(database.keys().await?.into_iter().find(|key| key.secret.expose() == secret))
 }

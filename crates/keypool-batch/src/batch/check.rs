@@ -62,7 +62,7 @@ impl JsonCheck {
         }
         let found = json::find(&answer.text).map_err(|error| Wrong::new("invalid_json", error.to_string()))?;
         if let Self::Schema(validator) = self {
-            let value: Value = serde_json::from_str(found.json.get())
+            let value: Value = serde_json::from_str(found.get())
                 .map_err(|error| Wrong::new("invalid_json", format!("the JSON cannot be checked: {error}")))?;
             if let Some(error) = validator.iter_errors(&value).next() {
                 let path = error.instance_path().to_string();
@@ -70,6 +70,6 @@ impl JsonCheck {
                 return Err(Wrong::new("schema", format!("{place}{error}")));
             }
         }
-        Ok(Some(found.json))
+        Ok(Some(found))
     }
 }

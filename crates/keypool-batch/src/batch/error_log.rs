@@ -65,8 +65,8 @@ impl ErrorLog {
     pub(super) fn line(&self, wall: SystemTime, key: Option<&KeyId>, task: &TaskId, what: &str) {
         let time = Timestamp::try_from(wall).unwrap_or_default().to_zoned(TimeZone::system());
         let key = key.map(|key| format!(" key {key}")).unwrap_or_default();
-        let line = format!("{} ERROR{key} task {task}: {what}", time.strftime("%Y-%m-%d %H:%M:%S"));
-        let line = line.replace(char::is_control, " ") + "\n";
+        let text = format!("{} ERROR{key} task {task}: {what}", time.strftime("%Y-%m-%d %H:%M:%S"));
+        let line = text.replace(char::is_control, " ") + "\n";
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = writer.write_all(line.as_bytes()).and_then(|()| writer.flush())
             && !self.failed.swap(true, Ordering::Relaxed)

@@ -31,7 +31,7 @@ pub use self::{
     progress::Progress,
     result::{TaskError, TaskResult},
     run::{BatchError, Control, Run},
-    summary::{Prices, RunOutcome, Summary},
+    summary::{RunOutcome, Summary},
     task::{Task, TaskId},
 };
 use crate::client::{Client, Error, ErrorKind, PromptOptions};
@@ -80,7 +80,6 @@ struct Settings {
     until_exhausted: bool,
     max_wait: Option<Duration>,
     error_log: Option<ErrorLog>,
-    prices: Option<Prices>,
 }
 
 /// Settings of workers with their own key.
@@ -108,7 +107,6 @@ impl Batch {
             until_exhausted: false,
             max_wait: None,
             error_log: None,
-            prices: None,
         };
         Self { client: client.clone(), settings }
     }
@@ -182,12 +180,6 @@ impl Batch {
     /// Sets the log for errors.
     pub fn error_log(mut self, log: ErrorLog) -> Self {
         self.settings.error_log = Some(log);
-        self
-    }
-
-    /// Sets the prices of tokens. Without them, the summary has no cost.
-    pub fn prices(mut self, prices: Prices) -> Self {
-        self.settings.prices = Some(prices);
         self
     }
 

@@ -201,10 +201,8 @@ impl Outage {
     pub(super) fn no_key(&self, slot: Option<usize>, why: Unavailability, message: &str) -> Option<Unavailability> {
         let mut state = self.lock();
         let until = why.retry_after.and_then(|after| now().checked_add(after));
-        state.waits_for = Some(match message.split_once("; try again in ") {
-            Some((what, _)) => (format!("{what}; try again"), until),
-            None => (message.to_owned(), None),
-        });
+        let what = if until.is_some() { format!("{message}; try again") } else { message.to_owned() };
+        state.waits_for = Some((what, until));
         let Some(slot) = slot else { return Some(why) };
         if let Some(held) = state.slots.get_mut(slot) {
             *held = Some(why);

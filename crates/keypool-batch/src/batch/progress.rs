@@ -119,8 +119,7 @@ mod bar {
             }
             bar.set_position(progress.done());
             let left = progress.seconds_left().map(|left| format!(" | {} left", time_left(left as u64)));
-            let left = left.unwrap_or_default();
-            bar.set_message(format!("{progress}{left}"));
+            bar.set_message(format!("{progress}{}", left.unwrap_or_default()));
         }
     }
 

@@ -197,7 +197,7 @@ async fn run(engine: Arc<Engine>, input: Input, mut output: Output) -> Result<Su
     let places = std::mem::take(&mut *places.lock().unwrap_or_else(PoisonError::into_inner));
     blocking(move || output.finish(&places)).await?;
     let mut summary = engine.summary().clone();
-    summary.end(now().duration_since(engine.started), engine.settings.prices);
+    summary.end(now().duration_since(engine.started));
     summary.error_log_failed = engine.settings.error_log.as_ref().is_some_and(super::ErrorLog::has_failed);
     let is_done = summary.left == 0 && engine.read_all.load(Ordering::Acquire);
     summary.outcome = match engine.outcome() {

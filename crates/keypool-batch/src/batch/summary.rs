@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use serde::Serialize;
 
 use super::result::{INPUT, TaskResult};
-use crate::client::{Error, ErrorKind};
+use crate::client::ErrorKind;
 
 /// The result of a run.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -39,9 +39,6 @@ pub struct Summary {
     pub seconds: f64,
     /// Number of answered tasks per second.
     pub per_second: f64,
-    /// The cost, if prices were set.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cost: Option<f64>,
     /// The reason why the input could not be read to its end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub input_error: Option<String>,
@@ -89,34 +86,6 @@ pub enum RunOutcome {
     },
 }
 
-/// Prices of tokens, in any currency.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Prices {
-    input: f64,
-    output: f64,
-}
-
-impl Prices {
-    /// Creates prices per million prompt tokens and per million answer tokens.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Invalid`] if a price is negative or not finite.
-    pub fn per_million(input: f64, output: f64) -> Result<Self, Error> {
-        if [input, output].iter().all(|price| price.is_finite() && *price >= 0.0) {
-            Ok(Self { input, output })
-        } else {
-            Err(Error::new(
-                ErrorKind::Invalid,
-                format!("{input} and {output} are not prices: expected numbers of 0 or more"),
-            ))
-        }
-    }
-
-    fn of(self, input_tokens: u64, output_tokens: u64) -> f64 {
-        (self.input * input_tokens as f64 + self.output * output_tokens as f64) / 1e6
-    }
-}
-
 impl Summary {
     /// Counts an attempt at once, since its task may be left for a later run.
     pub(super) fn count_attempt(&mut self, was_sent: bool, key_failed: bool) {
@@ -143,12 +112,11 @@ impl Summary {
         self.ok == 0 && refused >= ENOUGH && refused == self.failed - of(INPUT)
     }
 
-    pub(super) fn end(&mut self, elapsed: Duration, prices: Option<Prices>) {
+    pub(super) fn end(&mut self, elapsed: Duration) {
         self.left = self.tasks - self.ok - self.failed - self.skipped;
         let round = |number: f64| (number * 1e3).round() / 1e3;
         self.seconds = round(elapsed.as_secs_f64());
         self.per_second = if self.seconds > 0.0 { round(self.ok as f64 / self.seconds) } else { 0.0 };
-        self.cost = prices.map(|prices| prices.of(self.input_tokens, self.output_tokens));
     }
 }
 
@@ -171,9 +139,6 @@ impl fmt::Display for Summary {
         write!(f, " in {:.1} s ({:.1} per second); ", self.seconds, self.per_second)?;
         write!(f, "{} requests, {} key failures; ", self.requests, self.key_faults)?;
         write!(f, "{} input tokens, {} output tokens", self.input_tokens, self.output_tokens)?;
-        if let Some(cost) = self.cost {
-            write!(f, "; cost {cost:.4}")?;
-        }
         if let Some(error) = &self.input_error {
             write!(f, "; the run stopped reading the input: {error}")?;
         }

@@ -91,9 +91,8 @@ impl Task {
             fields.remove("url");
         }
         let request = fields.remove("request").or_else(|| if is_batch_line { fields.remove("body") } else { None });
-        let name = ["id", "custom_id"].into_iter().find(|name| fields.contains_key(*name));
-        let name = name.or((request.is_some() && fields.contains_key("key")).then_some("key"));
-        let id = match name {
+        let mut names = ["id", "custom_id"].into_iter().chain(request.is_some().then_some("key"));
+        let id = match names.find(|name| fields.contains_key(*name)) {
             Some(name) => Some(
                 serde_json::from_str(fields.remove(name).unwrap_or_default().get())
                     .map_err(|_| format!("`{name}` must be a string or a number"))?,
@@ -106,19 +105,7 @@ impl Task {
             (None, Some(request)) => {
                 Prompt::of_object(object(&request).ok_or_else(|| "`request` is not an object".to_owned())?)?
             }
-            (None, None) => {
-                let known = if fields.contains_key("contents") { GEMINI } else { MESSAGES };
-                let mut request = RawObject::new();
-                if ["contents", "messages"].iter().any(|name| fields.contains_key(*name)) {
-                    for name in known.split_ascii_whitespace() {
-                        request.extend(fields.remove_entry(name));
-                    }
-                }
-                if request.is_empty() {
-                    return Err("the task has none of `prompt`, `request`, `contents` and `messages`".to_owned());
-                }
-                Prompt::of_object(request)?
-            }
+            (None, None) => Prompt::of_object(take_request(&mut fields)?)?,
         };
         let mut options = prompt.options.clone();
         if let Some(model) = fields.remove("model") {
@@ -153,11 +140,20 @@ impl Task {
             crate::client::Content::Text(text) => hash.update(text.as_bytes()),
             crate::client::Content::Request(request) => hash.update(raw(&**request).get()),
         }
-        let options = (&options.model, &options.system, options.temperature, options.max_output_tokens);
-        hash.update(raw(&options).get());
-        let hash = hash.finalize();
-        u64::from_be_bytes(*hash.first_chunk().expect("a SHA-256 has 32 bytes"))
+        hash.update(raw(&(&options.model, &options.system, options.temperature, options.max_output_tokens)).get());
+        let digest = hash.finalize();
+        u64::from_be_bytes(*digest.first_chunk().expect("a SHA-256 has 32 bytes"))
     }
+}
+
+/// Takes the fields of a request that are beside those of the task.
+fn take_request(fields: &mut RawObject) -> Result<RawObject, String> {
+    let known = match () {
+        () if fields.contains_key("contents") => GEMINI,
+        () if fields.contains_key("messages") => MESSAGES,
+        () => return Err("the task has none of `prompt`, `request`, `contents` and `messages`".to_owned()),
+    };
+    Ok(known.split_ascii_whitespace().filter_map(|name| fields.remove_entry(name)).collect())
 }
 
 /// Parses the temperature of a task, 0 or more.
@@ -210,8 +206,8 @@ impl fmt::Display for TaskId {
 
 impl<'de> Deserialize<'de> for TaskId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let json = Box::<RawValue>::deserialize(deserializer)?;
-        let json = json.get();
+        let value = Box::<RawValue>::deserialize(deserializer)?;
+        let json = value.get();
         if json.starts_with('"') {
             return serde_json::from_str::<String>(json).map(Self::from).map_err(serde::de::Error::custom);
         }

@@ -180,8 +180,8 @@ impl Engine {
             let Some(mut job) = task else { return };
             let processed = self.process(&mut job, &worker, &mut next_start, &mut stop);
             let end = AssertUnwindSafe(processed).catch_unwind().await.unwrap_or_else(|panic| {
-                let message = panic.downcast_ref::<String>().map(String::as_str);
-                let message = message.or_else(|| panic.downcast_ref().copied()).unwrap_or("a panic");
+                let text = panic.downcast_ref::<String>().map(String::as_str);
+                let message = text.or_else(|| panic.downcast_ref().copied()).unwrap_or("a panic");
                 self.log(&job.result, "internal", message);
                 job.end(Some(TaskError::new("internal", message)))
             });
@@ -421,7 +421,7 @@ impl Engine {
         let next = Next::without_key(slot, pause.min(self.wait_left()));
         let message = error.to_string();
         // Keys of other slots may be ready.
-        let Some(why) = self.outage.no_key(slot, why, &message) else { return self.wait_on(next, cause) };
+        let Some(why) = self.outage.no_key(slot, why, error.message()) else { return self.wait_on(next, cause) };
         // The pool disables no key if the provider rejects them all.
         let pool = self.client.pool();
         let stats = pool.stats();

@@ -40,49 +40,20 @@ impl Wire {
     pub(super) fn new(provider: &dyn Provider, prompt: &Prompt, stream: bool) -> Result<Self, Error> {
         let options = &prompt.options;
         options.check()?;
-        let invalid = |message: String| Error::new(ErrorKind::Invalid, message);
         let Some(model) = options.model.as_deref().filter(|model| !model.is_empty()) else {
-            return Err(invalid("no model is set".to_owned()));
+            return Err(Error::new(ErrorKind::Invalid, "no model is set"));
         };
-        let mut body = match &prompt.content {
-            Content::Request(request) => (**request).clone(),
-            Content::Text(_) => RawObject::new(),
-        };
-        let whole = (!body.is_empty()).then(|| body.contains_key("contents"));
-        let api = match (provider.name(), whole) {
-            ("gemini", Some(false)) => Api::Chat,
-            ("gemini", _) => Api::Gemini,
-            (name, Some(true)) => {
-                return Err(invalid(format!("`contents` is a request in Gemini's format; {name} expects `messages`")));
-            }
-            ("anthropic", _) => Api::Anthropic,
-            _ => Api::Chat,
-        };
-        if let Content::Text(text) = &prompt.content {
-            match api {
-                Api::Gemini => {
-                    body.insert("contents".to_owned(), raw(&json!([{ "role": "user", "parts": [{ "text": text }] }])))
-                }
-                _ => body.insert("messages".to_owned(), raw(&json!([{ "role": "user", "content": text }]))),
-            };
-        }
+        let (api, mut body) = content(provider, prompt)?;
         let path = match api {
             Api::Gemini => {
                 gemini(&mut body, options);
-                let name = model.strip_prefix('/').unwrap_or(model);
-                let name = if name.contains('/') { name.to_owned() } else { format!("models/{name}") };
-                let call = if stream { "streamGenerateContent?alt=sse" } else { "generateContent" };
-                format!("/v1beta/{}:{call}", utf8_percent_encode(&name, SEGMENT))
+                gemini_path(model, stream)
             }
             Api::Chat => {
-                let own = provider.base().authority().host();
-                chat(&mut body, options, own == "api.openai.com" || own.ends_with(".azure.com"));
-                let path = if provider.name() == "gemini" {
-                    "/v1beta/openai/chat/completions"
-                } else {
-                    "/v1/chat/completions"
-                };
-                path.to_owned()
+                let host = provider.base().authority().host();
+                chat(&mut body, options, host == "api.openai.com" || host.ends_with(".azure.com"));
+                let is_gemini = provider.name() == "gemini";
+                if is_gemini { "/v1beta/openai/chat/completions" } else { "/v1/chat/completions" }.to_owned()
             }
             Api::Anthropic => {
                 anthropic(&mut body, options);
@@ -101,6 +72,40 @@ impl Wire {
         }
         Ok(Self { api, path, body: serde_json::to_vec(&body).expect("the keys of the object are strings") })
     }
+}
+
+/// Returns the format of a request, and its body without options.
+fn content(provider: &dyn Provider, prompt: &Prompt) -> Result<(Api, RawObject), Error> {
+    let api = match provider.name() {
+        "gemini" => Api::Gemini,
+        "anthropic" => Api::Anthropic,
+        _ => Api::Chat,
+    };
+    match &prompt.content {
+        Content::Text(text) if api == Api::Gemini => {
+            let contents = raw(&json!([{ "role": "user", "parts": [{ "text": text }] }]));
+            Ok((api, RawObject::from([("contents".to_owned(), contents)])))
+        }
+        Content::Text(text) => {
+            let messages = raw(&json!([{ "role": "user", "content": text }]));
+            Ok((api, RawObject::from([("messages".to_owned(), messages)])))
+        }
+        Content::Request(request) => match (api, request.contains_key("contents")) {
+            (Api::Gemini, false) => Ok((Api::Chat, (**request).clone())),
+            (Api::Chat | Api::Anthropic, true) => {
+                let why = "`contents` is a request in Gemini's format";
+                Err(Error::new(ErrorKind::Invalid, format!("{why}; {} expects `messages`", provider.name())))
+            }
+            _ => Ok((api, (**request).clone())),
+        },
+    }
+}
+
+fn gemini_path(model: &str, stream: bool) -> String {
+    let model = model.strip_prefix('/').unwrap_or(model);
+    let resource = if model.contains('/') { model.to_owned() } else { format!("models/{model}") };
+    let call = if stream { "streamGenerateContent?alt=sse" } else { "generateContent" };
+    format!("/v1beta/{}:{call}", utf8_percent_encode(&resource, SEGMENT))
 }
 
 fn set(object: &mut RawObject, name: &str, value: &impl serde::Serialize) {
@@ -196,8 +201,8 @@ fn put_system_first(body: &mut RawObject, own: Option<Box<RawValue>>, options: &
     if first.is_empty() {
         return;
     }
-    let first = first.into_iter().map(|content| raw(&json!({ "role": "system", "content": content })));
-    let all = raw(&first.chain(list.into_iter().map(ToOwned::to_owned)).collect::<Vec<_>>());
+    let system = first.into_iter().map(|content| raw(&json!({ "role": "system", "content": content })));
+    let all = raw(&system.chain(list.into_iter().map(ToOwned::to_owned)).collect::<Vec<_>>());
     body.insert("messages".to_owned(), all);
 }
 

@@ -187,6 +187,11 @@ impl Error {
         self.inner.kind
     }
 
+    /// Returns the message without the time of a retry.
+    pub(crate) fn message(&self) -> &str {
+        &self.inner.message
+    }
+
     /// Returns the provider's error code, such as `INVALID_ARGUMENT`.
     pub fn code(&self) -> Option<&str> {
         self.inner.code.as_deref()
@@ -225,7 +230,11 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.inner.message)
+        f.write_str(&self.inner.message)?;
+        match self.as_unavailable().and_then(Unavailable::retry_after) {
+            Some(after) => write!(f, "; try again in {}", time_left(after.as_secs().max(1))),
+            None => Ok(()),
+        }
     }
 }
 
@@ -238,23 +247,26 @@ impl StdError for Error {
 /// Returns the breakers that are cooling down, for the first keys of a pool.
 pub(crate) fn cooling(pool: &KeyPool, keys: usize) -> Vec<BreakerView> {
     let snapshot = pool.snapshot(0, keys);
-    let breakers = snapshot.keys.into_iter().flat_map(|key| key.breakers);
-    let breakers = breakers.chain(snapshot.projects.into_iter().flat_map(|project| project.breakers));
-    breakers.chain(snapshot.breakers).filter(|breaker| breaker.state == BreakerState::Cooling).collect()
+    let of_keys = snapshot.keys.into_iter().flat_map(|key| key.breakers);
+    let of_projects = snapshot.projects.into_iter().flat_map(|project| project.breakers);
+    let breakers = of_keys.chain(of_projects).chain(snapshot.breakers);
+    breakers.filter(|breaker| breaker.state == BreakerState::Cooling).collect()
 }
 
-/// Formats why no key is available, such as `2 cooling down (key rejected); try again in 12 min`.
-fn unavailable_text(error: &tower_keypool::Error, cooling: &[ErrorClass]) -> String {
-    let mut text = error.to_string();
-    let classes: BTreeSet<&str> = cooling.iter().map(|class| class.as_str()).collect();
-    if !classes.is_empty() {
-        let classes = classes.into_iter().collect::<Vec<_>>().join(", ").replace('_', " ");
-        text = text.replacen("cooling down", &format!("cooling down ({classes})"), 1);
+/// Formats why no key is available, such as `2 cooling down (key rejected)`.
+fn unavailable_text(error: &tower_keypool::Error, classes: &[ErrorClass]) -> String {
+    let text = match error.as_unavailable() {
+        Some(unavailable) if unavailable.retry_after().is_some() => format!("{unavailable:#}"),
+        // Without a time, the attempts are the best explanation.
+        _ => error.to_string(),
+    };
+    let names: BTreeSet<&str> = classes.iter().map(|class| class.as_str()).collect();
+    if names.is_empty() {
+        return text;
     }
-    match (text.split_once("; try again in "), error.retry_after()) {
-        (Some((what, _)), Some(after)) => format!("{what}; try again in {}", time_left(after.as_secs().max(1))),
-        _ => text,
-    }
+    let cooling = Reason::Cooling.to_string();
+    let why = names.into_iter().collect::<Vec<_>>().join(", ").replace('_', " ");
+    text.replacen(&cooling, &format!("{cooling} ({why})"), 1)
 }
 
 /// Returns the cause why no key could serve, from the attempts and the classes of the cooldowns.

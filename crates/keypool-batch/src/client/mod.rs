@@ -180,21 +180,21 @@ impl Client {
         dispatch: Option<&Dispatch>,
     ) -> Result<Response<AnswerBody>, Error> {
         let provider = self.pool().provider();
-        let mut request = Request::post(&wire.path).header(header::CONTENT_TYPE, "application/json");
+        let mut head = Request::post(&wire.path).header(header::CONTENT_TYPE, "application/json");
         if let Some(dispatch) = dispatch {
-            request = request.extension(dispatch.in_flight.clone());
+            head = head.extension(dispatch.in_flight.clone());
             if let Some(key) = &dispatch.key {
                 let model = prompt.options.model.as_deref().unwrap_or_default();
                 // About four bytes per token.
                 let needs = KeyRequest::model(provider.quota_model(model)).input_tokens(wire.body.len() as u64 / 4);
-                request = request.extension(needs.affinity(Affinity::RequireKey(key.clone())).wait(Duration::ZERO));
+                head = head.extension(needs.affinity(Affinity::RequireKey(key.clone())).wait(Duration::ZERO));
             }
         }
-        let request = request.body(Full::from(wire.body)).map_err(|error| {
+        let request = head.body(Full::from(wire.body)).map_err(|error| {
             Error::new(ErrorKind::Invalid, format!("the request for this model is invalid: {error}"))
         })?;
-        let answer = self.stack.clone().oneshot(request).await;
-        let answer = answer.map_err(|error| Error::of_library(error, self.pool()))?;
+        let sent = self.stack.clone().oneshot(request).await;
+        let answer = sent.map_err(|error| Error::of_library(error, self.pool()))?;
         let attempts = answer.extensions().get::<Attempts>().cloned().unwrap_or_default();
         if let Some(failure) = attempts.last().and_then(|attempt| attempt.outcome().failure()) {
             return Err(Error::of_failure(failure, &answer, attempts.clone(), provider.base()));
@@ -272,9 +272,9 @@ impl ClientBuilder {
         }
         let below = transport.clone();
         let marked = service_fn(move |request: TransportRequest| marked(below.clone(), request));
-        let stack = layer.layer(TimeoutLayer::new(self.timeout).layer(marked));
+        let service = layer.layer(TimeoutLayer::new(self.timeout).layer(marked));
         let stack = BoxCloneSyncService::new(
-            stack.map_response(|answer| answer.map(|body| body.map_err(io::Error::other).boxed_unsync())),
+            service.map_response(|answer| answer.map(|body| body.map_err(io::Error::other).boxed_unsync())),
         );
         Client { builder: self, transport, stack }
     }

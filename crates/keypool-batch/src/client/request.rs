@@ -203,11 +203,13 @@ impl PromptOptions {
 /// Refuses a request for several answers: all of them cost tokens, and only the first one is read.
 fn check_count(request: &RawObject) -> Result<(), String> {
     let configs = ["generationConfig", "generation_config"].map(|name| object(request.get(name)?));
-    let counts =
+    let candidates =
         configs.iter().flatten().flat_map(|config| [config.get("candidateCount"), config.get("candidate_count")]);
-    let counts = counts.chain([request.get("n")]).flatten();
-    let mut counts = counts.map(|count| count.get().trim_matches('"'));
-    match counts.find(|count| count.parse::<f64>().is_ok_and(|count| count > 1.0)) {
+    let counts = candidates.chain([request.get("n")]).flatten();
+    match counts
+        .map(|count| count.get().trim_matches('"'))
+        .find(|count| count.parse::<f64>().is_ok_and(|count| count > 1.0))
+    {
         Some(count) => Err(format!("the request asks for {count} answers: expected 1, since a task has one result")),
         None => Ok(()),
     }

@@ -67,9 +67,10 @@ impl AnswerStream {
     async fn event(&mut self) -> Result<Option<Value>, Error> {
         loop {
             let next = tokio::time::timeout(self.timeout, self.events.next()).await;
-            let next = next.map_err(|elapsed| Error::from_transport(&elapsed, &self.base))?;
-            let Some(event) = next else { return Ok(None) };
-            let event = event.map_err(|error| match error {
+            let Some(received) = next.map_err(|elapsed| Error::from_transport(&elapsed, &self.base))? else {
+                return Ok(None);
+            };
+            let event = received.map_err(|error| match error {
                 sse_stream::Error::Body(error) => Error::from_transport(&*BoxError::from(error), &self.base),
                 error => Error::new(ErrorKind::Unreadable, format!("the answer is not an event stream: {error}")),
             })?;

@@ -136,15 +136,17 @@ async fn invalid_rows_are_reported_with_their_lines() {
 
 #[tokio::test(start_paused = true)]
 async fn carriage_return_without_line_feed_is_not_read_as_the_end_of_a_row() {
-    let text = "id,prompt\r\na,one\rtwo\r\nb,\"three\rfour\"\r\nc,\"five\n\",x\ry\nd,six\r\r\n";
+    let text = "id,prompt\r\na,one\rtwo\r\nb,\"three\rfour\"\r\n\n\nc,\"five\n\",x\ry\nd,six\r\r\n";
     let (_, results) = run_input(text, InputFormat::csv()).await;
-    let pairs = ids_and_texts(&results);
-    let ids: Vec<&Value> = pairs.iter().map(|(id, _)| id).collect();
-    assert_eq!(ids, ["line 2", "b", "line 5", "d"]);
-    assert!(pairs[0].1.as_str().unwrap().starts_with("line 2: a carriage return outside quotes"), "{pairs:?}");
-    assert_eq!((&pairs[1].1, &pairs[3].1), (&json!("three\rfour"), &json!("six")));
+    let expected = [
+        ("a", "one\rtwo"),
+        ("b", "three\rfour"),
+        ("line 6", "line 6: the row has 3 fields, but the header has 2"),
+        ("d", "six"),
+    ];
+    assert_eq!(ids_and_texts(&results), expected.map(|(id, text)| (json!(id), json!(text))));
     let error = Input::read("prompt\rone\rtwo\r".as_bytes(), InputFormat::csv()).unwrap_err();
-    assert!(error.to_string().starts_with("line 1: a carriage return outside quotes"), "{error}");
+    assert!(error.to_string().starts_with("line 1: a carriage return has no line feed"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]

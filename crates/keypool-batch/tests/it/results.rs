@@ -1,7 +1,7 @@
 //! The content of results, and which of them are successes.
 
 use gemini_sim::{Canned, Fault, Finish, GeminiSim, Rule};
-use keypool_batch::{Batch, Input, Prices, PromptOptions, RunOutcome, Task};
+use keypool_batch::{Batch, Input, PromptOptions, RunOutcome, Task};
 use serde_json::{Value, json};
 
 use crate::{MODEL, paused, results_of, tasks};
@@ -121,21 +121,8 @@ async fn json_output_is_requested_from_the_provider() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn cost_requires_prices() {
-    let (_sim, client) = paused(GeminiSim::builder().script([candidate("x", "STOP")]), 1);
-    let (summary, _) = results_of(Batch::new(&client, MODEL), tasks(2)).await;
-    assert_eq!(summary.cost, None);
-    assert!(!summary.to_string().contains("cost"), "{summary}");
-    let prices = Prices::per_million(100_000.0, 1_000_000.0).unwrap();
-    let (summary, _) = results_of(Batch::new(&client, MODEL).prices(prices), tasks(2)).await;
-    assert!((summary.cost.unwrap() - 2.0 * (0.3 + 7.0)).abs() < 1e-9, "{summary}");
-    assert!(serde_json::to_value(&summary).unwrap()["cost"].is_number());
-}
-
-#[tokio::test(start_paused = true)]
 async fn invalid_numbers_are_errors() {
     for bad in [f64::NAN, f64::INFINITY, -1.0] {
-        assert!(Prices::per_million(bad, 1.0).is_err() && Prices::per_million(1.0, bad).is_err(), "{bad}");
         let (_sim, client) = paused(GeminiSim::builder(), 1);
         let batch = Batch::new(&client, MODEL).options(PromptOptions::new().temperature(bad));
         assert!(batch.run(tasks(1), keypool_batch::Output::writer(std::io::sink())).await.is_err(), "{bad}");

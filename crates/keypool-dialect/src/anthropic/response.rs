@@ -56,11 +56,11 @@ fn citations(sources: &[Source]) -> Vec<Value> {
 /// Returns the blocks of the search and its results. They follow the text, because Gemini sends them after it.
 fn search_blocks(queries: &[String], sources: &[Source], reply: &Reply) -> [Value; 2] {
     let id = format!("{SEARCH}{}", reply.unique);
-    let found = |page: &Source| {
+    let result = |page: &Source| {
         let (url, title) = (&page.url, &page.title);
         json!({ "type": "web_search_result", "url": url, "title": title, "encrypted_content": "", "page_age": null })
     };
-    let found: Vec<Value> = pages(sources).into_iter().map(found).collect();
+    let found: Vec<Value> = pages(sources).into_iter().map(result).collect();
     [
         json!({ "type": "server_tool_use", "id": id, "name": "web_search", "input": { "query": queries.join("; ") } }),
         json!({ "type": "web_search_tool_result", "tool_use_id": id, "content": found }),

@@ -30,14 +30,12 @@ pub(crate) fn answer(model: &str, body: &[u8], vectors: &mut Vec<Vec<f64>>) -> R
     let mut answer: Value = serde_json::from_slice(body).map_err(|_| Error::bad_upstream())?;
     let Value::Array(embeddings) = take(&mut answer, "embeddings") else { return Err(Error::bad_upstream()) };
     for mut embedding in embeddings {
-        let values = serde_json::from_value(take(&mut embedding, "values"));
-        let mut values: Vec<f64> = values.map_err(|_| Error::bad_upstream())?;
+        let vector = serde_json::from_value(take(&mut embedding, "values"));
+        let mut values: Vec<f64> = vector.map_err(|_| Error::bad_upstream())?;
         if bare_model(model) == UNEVEN.0 && values.len() < UNEVEN.1 {
             let length = values.iter().map(|value| value.powi(2)).sum::<f64>().sqrt();
             if length > 0.0 {
-                for value in &mut values {
-                    *value /= length;
-                }
+                values = values.iter().map(|value| value / length).collect();
             }
         }
         vectors.push(values);

@@ -76,10 +76,10 @@ struct Body<'c> {
 impl Body<'_> {
     fn encode(&self) -> Result<Value, Error> {
         let Conversation { system, cached_content, .. } = self.conversation;
-        let system: Vec<Value> = system.iter().filter(|text| !text.is_empty()).map(|text| text_part(text)).collect();
-        let system = if system.is_empty() { Value::Null } else { object([("parts", system.into())]) };
+        let parts: Vec<Value> = system.iter().filter(|text| !text.is_empty()).map(|text| text_part(text)).collect();
+        let instruction = if parts.is_empty() { Value::Null } else { object([("parts", parts.into())]) };
         Ok(object([
-            ("systemInstruction", system),
+            ("systemInstruction", instruction),
             ("contents", self.contents()?.into()),
             ("tools", self.tools().into()),
             ("toolConfig", self.tool_config().into()),
@@ -164,15 +164,15 @@ impl Body<'_> {
             }
             Part::Result(ToolResult { call_id, name, content, failed }) => {
                 // Gemini would interpret a `$ref` as a reference to a declared function and reject it.
-                let json = Some(content.trim()).filter(|text| text.starts_with('{') && !text.contains("\"$ref\""));
-                let json = json.and_then(|text| serde_json::from_str(text).ok()).filter(|json| !has_large_number(json));
-                let response = match json {
+                let text = Some(content.trim()).filter(|text| text.starts_with('{') && !text.contains("\"$ref\""));
+                let json = text.and_then(|text| serde_json::from_str(text).ok()).filter(|json| !has_large_number(json));
+                let output = match json {
                     _ if *failed => json!({ "error": content }),
                     Some(json) => json,
                     None => json!({ "result": content }),
                 };
                 let (id, name) = (ids::own_id(call_id), self.names.at_gemini(name));
-                let response = object([("id", id.into()), ("name", name.into()), ("response", response)]);
+                let response = object([("id", id.into()), ("name", name.into()), ("response", output)]);
                 object([("functionResponse", response)])
             }
         })
@@ -203,8 +203,8 @@ impl Body<'_> {
             ToolChoice::May(names) => ("VALIDATED", &names[..]),
             ToolChoice::Must(names) => ("ANY", &names[..]),
         };
-        let allowed: Vec<&str> = names.iter().map(|name| self.names.at_gemini(name)).collect();
-        let allowed = (!allowed.is_empty()).then_some(allowed);
+        let allowed =
+            (!names.is_empty()).then(|| names.iter().map(|name| self.names.at_gemini(name)).collect::<Vec<_>>());
         let calling = without_nulls(json!({ "mode": mode, "allowedFunctionNames": allowed }));
         Some(json!({ "functionCallingConfig": calling }))
     }

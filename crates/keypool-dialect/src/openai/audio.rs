@@ -25,27 +25,23 @@ pub(crate) fn read_speech(
 ) -> Result<(), Error> {
     conversation.model = fields.take("model")?.unwrap_or_default();
     let input = fields.text("input", "the text to speak is missing")?;
-    let voice: Value = fields.take("voice")?.unwrap_or_default();
-    let voice = voice["id"].as_str().or(voice.as_str()).unwrap_or_default();
-    if voice.is_empty() {
+    let field: Value = fields.take("voice")?.unwrap_or_default();
+    let name = field["id"].as_str().or(field.as_str()).unwrap_or_default();
+    if name.is_empty() {
         return Err(Error::invalid("voice", "the name of a voice is missing"));
     }
-    let known = VOICES.split(", ").filter_map(|pair| pair.split_once(' ')).find(|(openai, _)| *openai == voice);
-    let voice = known.map_or(voice, |(_, gemini)| gemini).to_owned();
+    let known = VOICES.split(", ").filter_map(|pair| pair.split_once(' ')).find(|(openai, _)| *openai == name);
+    let voice = known.map_or(name, |(_, gemini)| gemini).to_owned();
     let style = fields.take::<String>("instructions")?.filter(|style| !style.trim().is_empty());
     conversation.modality = Modality::Speech { voice, style };
-    reply.form = match fields.take::<String>("response_format")?.as_deref() {
-        Some("pcm") => Form::Pcm,
-        format => {
-            match format {
-                Some("wav") => {}
-                // OpenAI's default. The caller gets WAV instead, which the content type and first bytes show.
-                None | Some("mp3") => notes.ignore("response_format"),
-                Some(_) => notes.refuse(Error::invalid("response_format", "Gemini models support wav or pcm"))?,
-            }
-            Form::Wav
-        }
-    };
+    let format = fields.take::<String>("response_format")?;
+    match format.as_deref() {
+        Some("wav" | "pcm") => {}
+        // OpenAI's default. The caller gets WAV instead, which the content type and first bytes show.
+        None | Some("mp3") => notes.ignore("response_format"),
+        Some(_) => notes.refuse(Error::invalid("response_format", "Gemini models support wav or pcm"))?,
+    }
+    reply.form = if format.as_deref() == Some("pcm") { Form::Pcm } else { Form::Wav };
     fields.finish("", notes)?;
     conversation.turns = vec![crate::Turn { role: Role::User, parts: vec![Part::Text(input)] }];
     Ok(())
@@ -98,16 +94,21 @@ pub(crate) fn read_recording(
         }
     }
     let file = file.filter(|file| !file.value.is_empty()).ok_or_else(|| Error::invalid("file", "is missing"))?;
-    // Some clients send application/octet-stream for every file, and video/webm for sound.
-    let given =
-        file.mime.map(str::to_ascii_lowercase).filter(|mime| mime.starts_with("audio/") || mime.starts_with("video/"));
-    let given = given.map(|mime| if mime.starts_with("video/webm") { "audio/webm".to_owned() } else { mime });
-    let mime = given.or_else(|| media::mime_of_name(file.file_name?)).ok_or_else(|| {
-        Error::invalid("file", "its type is not known; name it as wav, mp3, ogg, flac, m4a, aiff or webm")
-    })?;
-    let recording = Part::Media(media::base64(mime, STANDARD.encode(file.value)));
+    let recording = Part::Media(media::base64(recording_type(&file)?, STANDARD.encode(file.value)));
     conversation.turns = vec![crate::Turn { role: Role::User, parts: vec![recording] }];
     Ok(())
+}
+
+/// Returns the type of a recording. Some clients send application/octet-stream for every file, and video/webm for sound.
+fn recording_type(file: &multipart::Field<'_>) -> Result<String, Error> {
+    let given = file.mime.map(str::to_ascii_lowercase);
+    match given.filter(|mime| mime.starts_with("audio/") || mime.starts_with("video/")) {
+        Some(mime) if mime.starts_with("video/webm") => Ok("audio/webm".to_owned()),
+        Some(mime) => Ok(mime),
+        None => file.file_name.and_then(media::mime_of_name).ok_or_else(|| {
+            Error::invalid("file", "its type is not known; name it as wav, mp3, ogg, flac, m4a, aiff or webm")
+        }),
+    }
 }
 
 /// Returns an error for a response that was filtered or truncated, because these APIs cannot express that.

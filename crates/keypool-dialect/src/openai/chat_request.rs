@@ -204,66 +204,67 @@ pub(crate) fn read_message(message: Value, place: &str, transcript: &mut Transcr
         transcript.notes.refuse(Error::invalid(format!("{place}.audio"), why))?;
     }
     let content_place = format!("{place}.content");
-    let content = match (message.content, role) {
-        (Some(content), "user") if content.is_empty() => {
-            return Err(Error::invalid(content_place, "expected at least one part"));
-        }
-        (None, "system" | "developer" | "user") => {
-            return Err(Error::invalid(content_place, "expected a string or a list of parts"));
-        }
-        (content, _) => content,
-    };
-    match (role, content) {
-        ("system" | "developer", Some(content)) => transcript.system(content, &content_place)?,
-        ("user", Some(content)) => content::say(Role::User, content, &content_place, transcript)?,
-        ("assistant" | "model", content) => {
-            let calls = message.tool_calls.unwrap_or_default();
-            if let Some(content) = content {
-                // Some clients send each call as a block, too.
-                let ids: HashSet<&str> = calls.iter().filter_map(|call| call["id"].as_str()).collect();
-                let is_call =
-                    |part: &Value| part["type"] == "tool_use" && part["id"].as_str().is_some_and(|id| ids.contains(id));
-                let parts = content.parts("").map(|(part, _)| part).filter(|part| !is_call(part));
-                let content = Content::List(parts.collect());
-                content::say(Role::Model, content, &content_place, transcript)?;
-            }
-            if let Some(refusal) = message.refusal {
-                transcript.say(Role::Model, Part::Text(refusal));
-            }
-            if let Some(images) = message.images {
-                // Our responses contain images in this field.
-                content::say(Role::Model, Content::List(images), &format!("{place}.images"), transcript)?;
-            }
-            // A call in the older form beside others is one of them.
-            let function = message.function_call.filter(|_| calls.is_empty());
-            for (number, call) in calls.into_iter().enumerate() {
-                let place = format!("{place}.tool_calls[{number}]");
-                transcript.call(read_call(call, &place)?, place);
-            }
-            if let Some(function) = function {
-                let place = format!("{place}.function_call");
-                transcript.call(read_call(json!({ "function": function }), &place)?, place);
-            }
-        }
-        ("function" | "tool", content) => {
-            let (output, media) = content::result(content, &content_place, transcript.notes)?;
-            match (message.tool_call_id.filter(|_| role == "tool"), message.name) {
-                (Some(id), _) => {
-                    transcript.result(&id, (output, false), media, &format!("{place}.tool_call_id"))?;
-                }
-                (None, Some(name)) => transcript.result_by_name(&name, output),
-                (None, None) => {
-                    let missing = if role == "tool" { "tool_call_id" } else { "name" };
-                    return Err(Error::invalid(format!("{place}.{missing}"), "is missing"));
-                }
-            }
-        }
-        (other, _) => {
+    let missing = || Error::invalid(&*content_place, "expected a string or a list of parts");
+    match role {
+        "system" | "developer" => transcript.system(message.content.ok_or_else(missing)?, &content_place),
+        "user" => match message.content.ok_or_else(missing)? {
+            content if content.is_empty() => Err(Error::invalid(content_place, "expected at least one part")),
+            content => content::say(Role::User, content, &content_place, transcript),
+        },
+        "assistant" | "model" => read_answer(message, place, transcript),
+        "function" | "tool" => read_result(message, place, transcript),
+        other => {
             let why = format!("{other:?} is not one of system, developer, user, assistant and tool");
-            return Err(Error::invalid(format!("{place}.role"), why));
+            Err(Error::invalid(format!("{place}.role"), why))
         }
     }
+}
+
+/// Reads a message of the model.
+fn read_answer(message: Message, place: &str, transcript: &mut Transcript<'_>) -> Result<(), Error> {
+    let calls = message.tool_calls.unwrap_or_default();
+    if let Some(content) = message.content {
+        // Some clients send each call as a block, too.
+        let ids: HashSet<&str> = calls.iter().filter_map(|call| call["id"].as_str()).collect();
+        let is_call =
+            |part: &Value| part["type"] == "tool_use" && part["id"].as_str().is_some_and(|id| ids.contains(id));
+        let parts = content.parts("").map(|(part, _)| part).filter(|part| !is_call(part));
+        content::say(Role::Model, Content::List(parts.collect()), &format!("{place}.content"), transcript)?;
+    }
+    if let Some(refusal) = message.refusal {
+        transcript.say(Role::Model, Part::Text(refusal));
+    }
+    if let Some(images) = message.images {
+        // Our responses contain images in this field.
+        content::say(Role::Model, Content::List(images), &format!("{place}.images"), transcript)?;
+    }
+    // A call in the older form beside others is one of them.
+    if let Some(function) = message.function_call.filter(|_| calls.is_empty()) {
+        let place = format!("{place}.function_call");
+        transcript.call(read_call(json!({ "function": function }), &place)?, place);
+    }
+    for (number, call) in calls.into_iter().enumerate() {
+        let place = format!("{place}.tool_calls[{number}]");
+        transcript.call(read_call(call, &place)?, place);
+    }
     Ok(())
+}
+
+/// Reads the result of a call.
+fn read_result(message: Message, place: &str, transcript: &mut Transcript<'_>) -> Result<(), Error> {
+    let is_tool = message.role == "tool";
+    let (output, media) = content::result(message.content, &format!("{place}.content"), transcript.notes)?;
+    match (message.tool_call_id.filter(|_| is_tool), message.name) {
+        (Some(id), _) => transcript.result(&id, (output, false), media, &format!("{place}.tool_call_id")),
+        (None, Some(name)) => {
+            transcript.result_by_name(&name, output);
+            Ok(())
+        }
+        (None, None) => {
+            let missing = if is_tool { "tool_call_id" } else { "name" };
+            Err(Error::invalid(format!("{place}.{missing}"), "is missing"))
+        }
+    }
 }
 
 fn read_call(mut call: Value, place: &str) -> Result<Call, Error> {

@@ -191,8 +191,8 @@ impl Writer for Chat {
                     return;
                 }
                 let logprobs = json!({ "content": tokens.collect::<Vec<_>>(), "refusal": null });
-                let choice = json!({ "index": index, "delta": {}, "logprobs": logprobs, "finish_reason": null });
-                self.write_chunk(vec![choice], Value::Null, out);
+                let chunk = json!({ "index": index, "delta": {}, "logprobs": logprobs, "finish_reason": null });
+                self.write_chunk(vec![chunk], Value::Null, out);
             }
             Event::Finish { choice: index, reason } => {
                 let reason = finish_reason(*reason, &self.reply);

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 use http::StatusCode;
 use keypool_dialect::{Error, ErrorKind, Outcome};
 use serde_json::{Value, json};
+use tower_keypool::{Anthropic, OpenAi, Provider};
 
 use crate::support::{ALL, CHAT, MESSAGES, answer, hello, parse, streamed_raw, whole};
 
@@ -95,8 +96,7 @@ fn error_kinds_have_the_types_and_codes_of_each_dialect() {
             (401, "invalid_request_error", json!("invalid_api_key")),
             (401, "authentication_error"),
         ),
-        (ErrorKind::Billing, (429, "insufficient_quota", json!("insufficient_quota")), (402, "billing_error")),
-        (ErrorKind::PermissionDenied, (403, "permission_error", Value::Null), (403, "permission_error")),
+        (ErrorKind::PermissionDenied, (403, "invalid_request_error", Value::Null), (403, "permission_error")),
         (ErrorKind::TooLarge, (413, "invalid_request_error", Value::Null), (413, "request_too_large")),
         (ErrorKind::RateLimited, (429, "requests", json!("rate_limit_exceeded")), (429, "rate_limit_error")),
         (ErrorKind::NoKeys, (503, "server_error", json!("no_available_keys")), (503, "overloaded_error")),
@@ -113,6 +113,22 @@ fn error_kinds_have_the_types_and_codes_of_each_dialect() {
     assert!(String::from_utf8_lossy(&long.body(MESSAGES)).contains("prompt is too long: 9 > 8"));
     // A message is cut, but not within a character.
     assert!(Error::new(ErrorKind::Internal, "é".repeat(9_000)).message().len() <= 4_096);
+}
+
+#[test]
+fn library_has_the_same_error_bodies() {
+    for status in [400, 401, 403, 404, 405, 409, 413, 415, 421, 426, 429, 500, 502, 503, 504] {
+        for message in ["no", "no model"] {
+            let error = Error::new(ErrorKind::of_status(status), message);
+            let providers: [(_, &dyn Provider); 2] = [(CHAT, &OpenAi::new()), (MESSAGES, &Anthropic::new())];
+            for (frontend, provider) in providers {
+                let status = StatusCode::from_u16(status as u16).unwrap();
+                let [own, other] = [&error.body(frontend)[..], provider.error_body(status, message, None).as_bytes()]
+                    .map(|body| serde_json::from_slice::<Value>(body).unwrap());
+                assert_eq!(own, other, "{status} {frontend:?}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Keys with encrypted secrets, and the history of imports.
+//! Keys with encrypted secrets.
 
 use rusqlite::{Connection, OptionalExtension, Row};
 use serde_json::Value;
@@ -32,22 +32,6 @@ impl StoredKey {
     pub fn new(id: KeyId, secret: Secret) -> Self {
         Self { id, secret, project: None, options: Value::Null, created_ms: 0, updated_ms: 0 }
     }
-}
-
-/// The result of an import of keys.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Import {
-    /// Time of the import, in milliseconds since the Unix epoch.
-    pub at_ms: i64,
-    /// The source of the keys, such as the name of a file.
-    pub source: String,
-    /// Number of keys that were new.
-    pub added: u64,
-    /// Number of keys that replaced one with the same id.
-    pub merged: u64,
-    /// Number of entries that were not keys.
-    pub rejected: u64,
 }
 
 /// Methods about keys. "Errors of the file" can occur in every method: the database is damaged, locked or cannot be
@@ -89,33 +73,32 @@ impl SqliteStore {
         .await
     }
 
-    /// Puts keys, replacing those with the same ids, and adds the import to the history. This is one transaction, for
-    /// which requests wait; with 100,000 keys it takes about 1 s.
-    ///
-    /// # Errors
-    /// The same as those of [`keys`](Self::keys). No key is put then.
-    pub async fn import_keys(
-        &self,
-        source: impl Into<String>,
-        keys: Vec<StoredKey>,
-        rejected: u64,
-    ) -> Result<Import, SqliteError> {
-        let source = source.into();
-        self.put(keys, move |connection, at_ms, added, merged| {
-            let import = Import { at_ms, source, added, merged, rejected };
-            let insert = "INSERT INTO imports (at_ms, source, added, merged, rejected) VALUES (?, ?, ?, ?, ?)";
-            connection.execute(insert, (at_ms, &import.source, added as i64, merged as i64, rejected as i64))?;
-            Ok(import)
-        })
-        .await
-    }
-
     /// Puts a key, or replaces the secret, project and options of the one with the same id.
     ///
     /// # Errors
     /// The same as those of [`keys`](Self::keys).
     pub async fn put_key(&self, key: StoredKey) -> Result<(), SqliteError> {
-        self.put(vec![key], |_, _, _, _| Ok(())).await
+        self.put_keys(vec![key]).await
+    }
+
+    /// Puts keys in one transaction, for which requests wait; with 100,000 keys it takes about 1 s.
+    ///
+    /// # Errors
+    /// The same as those of [`keys`](Self::keys). No key is put then.
+    pub async fn put_keys(&self, keys: Vec<StoredKey>) -> Result<(), SqliteError> {
+        let ciphers = self.0.ciphers.clone();
+        self.change(move |connection, time| {
+            let (cipher, now) = (ciphers.of(connection)?, time.wall_ms());
+            let put = "INSERT INTO keys VALUES (?1, ?2, ?3, ?4, ?5, ?5) ON CONFLICT DO UPDATE
+                 SET secret = ?2, project = ?3, options = ?4, updated_ms = ?5";
+            let mut put = connection.prepare_cached(put)?;
+            for StoredKey { id, secret, project, options, .. } in &keys {
+                let secret = cipher.encrypt(id.as_str(), secret.expose())?;
+                put.execute((id.as_str(), secret, project, options.to_string(), now))?;
+            }
+            count_change(connection)
+        })
+        .await
     }
 
     /// Removes a key with its cooldowns; its usage stays. Reports whether the key existed.
@@ -147,24 +130,6 @@ impl SqliteStore {
         .await
     }
 
-    /// Returns the latest imports, newest first; `most` is their maximum number.
-    ///
-    /// # Errors
-    /// Errors of the file.
-    pub async fn imports(&self, most: u32) -> Result<Vec<Import>, SqliteError> {
-        self.read(move |connection, _| {
-            let read = "SELECT at_ms, source, added, merged, rejected FROM imports ORDER BY id DESC LIMIT ?";
-            let mut read = connection.prepare_cached(read)?;
-            let count = |row: &Row<'_>, at| Ok::<_, rusqlite::Error>(row.get::<_, i64>(at)? as u64);
-            let imports = read.query_map([most], |row| {
-                let (added, merged, rejected) = (count(row, 2)?, count(row, 3)?, count(row, 4)?);
-                Ok(Import { at_ms: row.get(0)?, source: row.get(1)?, added, merged, rejected })
-            })?;
-            Ok(imports.collect::<Result<_, _>>()?)
-        })
-        .await
-    }
-
     /// Encrypts all secrets with another master key, in one transaction. If the master key is in the file beside the
     /// database, that file is replaced; otherwise pass the new key from now on. Other processes must be restarted with
     /// the new key.
@@ -184,35 +149,6 @@ impl SqliteStore {
                 secrets::rename(&secrets::beside(&path, ".key.next"), &secrets::beside(&path, ".key"))?;
             }
             Ok(())
-        })
-        .await
-    }
-
-    /// Puts keys and calls `done` (connection, time, added, merged) at the end of the transaction.
-    async fn put<T: Send + 'static>(
-        &self,
-        keys: Vec<StoredKey>,
-        done: impl FnOnce(&Connection, i64, u64, u64) -> Result<T, SqliteError> + Send + 'static,
-    ) -> Result<T, SqliteError> {
-        let ciphers = self.0.ciphers.clone();
-        self.change(move |connection, time| {
-            let (cipher, now) = (ciphers.of(connection)?, time.wall_ms());
-            let mut added = 0;
-            for StoredKey { id, secret, project, options, .. } in &keys {
-                let secret = cipher.encrypt(id.as_str(), secret.expose())?;
-                let options = options.to_string();
-                let row = || (id.as_str(), &secret, project, &options, now);
-                let add = "INSERT OR IGNORE INTO keys VALUES (?1, ?2, ?3, ?4, ?5, ?5)";
-                if connection.prepare_cached(add)?.execute(row())? == 0 {
-                    let replace =
-                        "UPDATE keys SET secret = ?2, project = ?3, options = ?4, updated_ms = ?5 WHERE id = ?1";
-                    connection.prepare_cached(replace)?.execute(row())?;
-                } else {
-                    added += 1;
-                }
-            }
-            count_change(connection)?;
-            done(connection, now, added, keys.len() as u64 - added)
         })
         .await
     }

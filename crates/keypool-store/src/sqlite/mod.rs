@@ -1,8 +1,8 @@
 //! A store in one SQLite file, for all processes of a machine.
 //!
 //! [`SqliteStore`] is a [`Store`]: it keeps reservations, cooldowns, disabled keys and learned limits. It also keeps
-//! the data of a gateway: keys with encrypted secrets ([`StoredKey`]), the history of imports, tenants, the owners of
-//! the files at a provider ([`Resource`]), and usage by day ([`UsageQuery`]).
+//! the data of a gateway: keys with encrypted secrets ([`StoredKey`]), tenants, the owners of the files at a
+//! provider ([`Resource`]), and usage by day ([`UsageQuery`]).
 //!
 //! A killed process loses nothing that the store confirmed. The file must be on a local disk.
 
@@ -33,7 +33,7 @@ use tokio::sync::oneshot;
 use tower_keypool::store::{Changes, Record, ReserveRequest, Reserved, Store, StoreFuture};
 
 pub use error::{SqliteError, SqliteErrorKind};
-pub use keys::{Import, StoredKey};
+pub use keys::StoredKey;
 pub use resources::Resource;
 pub use secrets::MasterKey;
 pub use tenants::Tenant;

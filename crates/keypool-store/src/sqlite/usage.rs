@@ -6,7 +6,7 @@ use tower_keypool::{KeyId, store::Amounts};
 
 use super::{SqliteError, SqliteStore, quota::amounts, writer::Writer};
 
-/// A query for usage: which rows are summed, and how they are grouped.
+/// A query for usage: which days are summed, and how they are grouped.
 ///
 /// ```
 /// use keypool_store::sqlite::UsageQuery;
@@ -18,8 +18,6 @@ use super::{SqliteError, SqliteStore, quota::amounts, writer::Writer};
 pub struct UsageQuery {
     days: RangeInclusive<i32>,
     by: [bool; 4],
-    key: Option<KeyId>,
-    project: Option<String>,
 }
 
 /// The columns by which usage may be grouped.
@@ -44,7 +42,7 @@ pub struct UsageRow {
 impl UsageQuery {
     /// Asks for one sum over these days, in days since 1970-01-01. Usage is kept for 400 days.
     pub fn of_days(days: RangeInclusive<i32>) -> Self {
-        Self { days, by: [false; 4], key: None, project: None }
+        Self { days, by: [false; 4] }
     }
 
     /// Groups by day.
@@ -71,18 +69,6 @@ impl UsageQuery {
         self.by(3)
     }
 
-    /// Restricts the query to one key.
-    #[must_use]
-    pub fn key(self, key: KeyId) -> Self {
-        Self { key: Some(key), ..self }
-    }
-
-    /// Restricts the query to one project.
-    #[must_use]
-    pub fn project(self, project: impl Into<String>) -> Self {
-        Self { project: Some(project.into()), ..self }
-    }
-
     fn by(mut self, column: usize) -> Self {
         self.by[column] = true;
         self
@@ -105,12 +91,10 @@ impl SqliteStore {
             let mut read = connection.prepare(&format!(
                 "SELECT {}, sum(requests), sum(input_tokens), sum(output_tokens), sum(images)
                  FROM usage JOIN quotas ON quotas.id = quota
-                 WHERE date BETWEEN ? AND ? AND ifnull(key = ?3, ?3 IS NULL) AND ifnull(project = ?4, ?4 IS NULL)
-                 GROUP BY {groups} ORDER BY {groups}",
+                 WHERE date BETWEEN ? AND ? GROUP BY {groups} ORDER BY {groups}",
                 columns.join(", ")
             ))?;
-            let key = query.key.as_ref().map(KeyId::as_str);
-            let rows = read.query_map((query.days.start(), query.days.end(), key, &query.project), |row| {
+            let rows = read.query_map((query.days.start(), query.days.end()), |row| {
                 let key = row.get::<_, Option<String>>(1)?.map(KeyId::new);
                 let (date, project, model) = (row.get(0)?, row.get(2)?, row.get(3)?);
                 Ok(UsageRow { date, key, project, model, used: amounts(row, 4)? })

@@ -18,7 +18,7 @@ async fn filled(path: &Path) {
         let secret = Secret::new(&format!("AIza-not-a-real-key-{n:05}")).unwrap();
         StoredKey::new(format!("k-{n}").as_str().into(), secret)
     });
-    store.import_keys("keys.txt", keys.collect(), 0).await.unwrap();
+    store.put_keys(keys.collect()).await.unwrap();
     for n in 0..100 {
         reserve(&store, &format!("p{n}"), &Limits::new().per_minute(5)).await;
     }
@@ -105,6 +105,18 @@ fn kind(error: &Error) -> SqliteErrorKind {
 }
 
 #[tokio::test]
+async fn database_with_a_table_that_is_no_longer_used_opens() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keypool.db");
+    filled(&path).await;
+    let table = "CREATE TABLE imports (id INTEGER PRIMARY KEY, source TEXT NOT NULL) STRICT; \
+                 INSERT INTO imports VALUES (1, 'keys.txt')";
+    Connection::open(&path).unwrap().execute_batch(table).unwrap();
+    let store = Time::new(NOON).open(&path);
+    assert_eq!(store.keys().await.unwrap().len(), 2_000);
+}
+
+#[tokio::test]
 async fn full_disk_is_reported_and_writing_resumes_when_there_is_room() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keypool.db");
@@ -112,7 +124,7 @@ async fn full_disk_is_reported_and_writing_resumes_when_there_is_room() {
     let store = SqliteStore::open(&path, time.options().max_pages(60)).unwrap();
     let keys =
         (0..200).map(|n| StoredKey::new(format!("k-{n}").as_str().into(), Secret::new("AIza-not-a-real-key").unwrap()));
-    store.import_keys("keys.txt", keys.collect(), 0).await.unwrap();
+    store.put_keys(keys.collect()).await.unwrap();
     let limits = Limits::new().per_minute(5);
     let mut granted = 0;
     let full = loop {

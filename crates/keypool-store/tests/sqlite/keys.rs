@@ -1,4 +1,4 @@
-//! Keys, imports, tenants, resources, usage, backups, and the master key.
+//! Keys, tenants, resources, usage, backups, and the master key.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -28,9 +28,7 @@ async fn keys_are_stored_replaced_and_removed() {
     first.options = json!({"tier": "free", "limits": {"*": {"rpm": 5}}});
     store.put_key(first.clone()).await.unwrap();
     time.advance(Duration::from_secs(5));
-    let import = store.import_keys("keys.txt", vec![key("a"), key("b"), key("c")], 2).await.unwrap();
-    assert_eq!((import.added, import.merged, import.rejected, import.at_ms), (2, 1, 2, NOON + 5_000));
-    assert_eq!(store.imports(10).await.unwrap(), [import]);
+    store.put_keys(vec![key("a"), key("b"), key("c")]).await.unwrap();
     let keys = store.keys().await.unwrap();
     assert_eq!(keys.iter().map(|key| key.id.as_str()).collect::<Vec<_>>(), ["a", "b", "c"]);
     assert_eq!((keys[0].created_ms, keys[0].updated_ms), (NOON, NOON + 5_000));
@@ -73,14 +71,14 @@ async fn no_file_contains_a_plaintext_secret() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keypool.db");
     let store = SqliteStore::open(&path, SqliteOptions::new()).unwrap();
-    store.import_keys("keys.txt", (0..50).map(|n| key(&n.to_string())).collect(), 0).await.unwrap();
+    store.put_keys((0..50).map(|n| key(&format!("id-{n}"))).collect()).await.unwrap();
     store.backup(folder.path().join("backup.db")).await.unwrap();
     store.rekey(MasterKey::generate().unwrap()).await.unwrap();
     let mut files: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
     drop(store);
     files.retain(|file| file.exists());
     assert!(files.len() >= 3, "{files:?}");
-    assert!(contains(&path, "k-") || contains(&path, "keys.txt"));
+    assert!(contains(&path, "id-"));
     for file in &files {
         assert!(!contains(file, "AIza-not-a-real"), "{}", file.display());
     }
@@ -143,7 +141,7 @@ async fn rekeyed_database_opens_only_with_the_new_master_key() {
     let (old, new) = (MasterKey::generate().unwrap(), MasterKey::generate().unwrap());
     let open = |key: &MasterKey| SqliteStore::open(&path, SqliteOptions::new().master_key(key.clone()));
     let (store, other) = (open(&old).unwrap(), open(&old).unwrap());
-    store.import_keys("keys.txt", vec![key("a"), key("b")], 0).await.unwrap();
+    store.put_keys(vec![key("a"), key("b")]).await.unwrap();
     store.rekey(new.clone()).await.unwrap();
     store.put_key(key("c")).await.unwrap();
     assert_eq!(store.keys().await.unwrap()[2].secret, key("c").secret);
@@ -180,7 +178,7 @@ async fn secret_copied_to_another_key_is_reported_as_damage() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keypool.db");
     let store = SqliteStore::open(&path, SqliteOptions::new()).unwrap();
-    store.import_keys("keys.txt", vec![key("a"), key("b")], 0).await.unwrap();
+    store.put_keys(vec![key("a"), key("b")]).await.unwrap();
     let swap = "UPDATE keys SET secret = (SELECT secret FROM keys WHERE id = 'a') WHERE id = 'b'";
     rusqlite::Connection::open(&path).unwrap().execute(swap, []).unwrap();
     let error = store.key(&"b".into()).await.unwrap_err();
@@ -195,7 +193,7 @@ async fn backup_of_a_database_in_use_is_consistent_and_overwrites_nothing() {
     let time = Time::new(NOON);
     let store = time.open(&path);
     let keys = (0..5_000).map(|n| key(&n.to_string())).collect();
-    store.import_keys("keys.txt", keys, 0).await.unwrap();
+    store.put_keys(keys).await.unwrap();
     let writing = tokio::spawn({
         let store = store.clone();
         async move {
@@ -291,9 +289,9 @@ async fn usage_is_grouped_and_filtered() {
     let rows: Vec<_> =
         rows.into_iter().map(|row| (row.date.unwrap(), row.project.unwrap(), row.used.requests)).collect();
     assert_eq!(rows, [(20_619, "a".to_owned(), 3), (20_619, "b".to_owned(), 2), (20_620, "a".to_owned(), 1)]);
-    let rows = store.usage(UsageQuery::of_days(20_619..=20_619).by_key().by_model().project("a")).await.unwrap();
-    assert_eq!((rows.len(), &rows[0].key, rows[0].model.as_deref()), (1, &Some(KeyId::new("key-a")), Some("model")));
-    assert_eq!(store.usage(all.by_key().key("key-b".into())).await.unwrap()[0].used, requests(2));
+    let rows = store.usage(UsageQuery::of_days(20_619..=20_619).by_key().by_model()).await.unwrap();
+    assert_eq!((rows.len(), &rows[0].key, rows[0].model.as_deref()), (2, &Some(KeyId::new("key-a")), Some("model")));
+    assert_eq!((&rows[1].key, rows[1].used), (&Some(KeyId::new("key-b")), requests(2)));
     time.advance(Duration::from_secs(401 * 86_400));
     store.load().await.unwrap();
     assert_eq!(store.usage(UsageQuery::of_days(0..=i32::MAX).by_day()).await.unwrap(), []);

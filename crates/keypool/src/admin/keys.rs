@@ -1,6 +1,6 @@
 //! The routes that list, change and test keys. A new key is stored in the database, encrypted, and used at once.
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Extension, Json,
@@ -11,14 +11,14 @@ use http::{HeaderMap, StatusCode};
 use keypool_store::{SqliteStore, sqlite::StoredKey};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use tower_keypool::{ErrorClass, KeyId, Secret, pool::ProjectView};
+use tower_keypool::{ErrorClass, KeyId, Secret};
 
 use super::{
     AdminError,
     body::{Body, Params},
     routes::tagged,
     sessions::Administrator,
-    views::{KeyRow, KeyState, ProjectRow, key_rows, project_row},
+    views::{KeyRow, KeyState, key_rows},
 };
 use crate::{
     app::{App, AppState},
@@ -40,7 +40,7 @@ pub struct KeysQuery {
     /// Only keys of this project.
     project: Option<String>,
     /// Only keys of this provider.
-    pool: Option<String>,
+    provider: Option<String>,
     /// Only keys whose id, label or project contains this text, in any case.
     text: Option<String>,
     /// Number of keys to skip.
@@ -56,8 +56,6 @@ pub struct KeyPage {
     /// Number of keys that match the query, on all pages.
     total: usize,
     keys: Vec<KeyRow>,
-    /// The projects of these keys.
-    projects: Vec<ProjectRow>,
 }
 
 /// Lists keys, without their secrets
@@ -66,14 +64,13 @@ pub async fn list(State(app): State<AppState>, headers: HeaderMap, Params(query)
     let text = query.text.as_deref().unwrap_or_default().to_lowercase();
     let matches = |key: &KeyRow| {
         query.state.is_none_or(|state| key.state == state)
-            && query.project.as_deref().is_none_or(|project| key.project() == project)
+            && query.project.as_deref().is_none_or(|project| key.project == project)
             && key.mentions(&text)
     };
     let are_all = query.state.is_none() && query.project.is_none() && text.is_empty();
     let limit = query.limit.unwrap_or(100).min(1_000);
-    let mut page = KeyPage { total: 0, keys: Vec::new(), projects: Vec::new() };
-    for provider in app.pools.iter().filter(|one| query.pool.as_deref().is_none_or(|name| *one.name == *name)) {
-        let mut known = HashSet::new();
+    let mut page = KeyPage { total: 0, keys: Vec::new() };
+    for provider in app.pools.iter().filter(|one| query.provider.as_deref().is_none_or(|name| *one.name == *name)) {
         let keys = provider.pool.stats().keys;
         for offset in (0..keys).step_by(PAGE) {
             if are_all && (page.total + PAGE <= query.offset || page.keys.len() == limit) {
@@ -81,17 +78,12 @@ pub async fn list(State(app): State<AppState>, headers: HeaderMap, Params(query)
                 continue;
             }
             let snapshot = provider.pool.snapshot(offset, PAGE);
-            let mut shown = HashSet::new();
             for key in key_rows(provider, &snapshot).into_iter().filter(matches) {
                 if page.total >= query.offset && page.keys.len() < limit {
-                    shown.insert(key.project().to_owned());
                     page.keys.push(key);
                 }
                 page.total += 1;
             }
-            let is_new = |project: &&ProjectView| shown.contains(&*project.name) && known.insert(project.name.clone());
-            let projects = snapshot.projects.iter().filter(is_new);
-            page.projects.extend(projects.map(|project| project_row(&provider.name, project)));
         }
     }
     tagged(&headers, &page)
@@ -109,7 +101,7 @@ fn find(app: &App, id: &str) -> Result<(Arc<ProviderPool>, KeyRow), AdminError> 
     let found = app.pools.iter().find_map(|provider| {
         let mut pages = (0..provider.pool.stats().keys).step_by(PAGE).map(|from| provider.pool.snapshot(from, PAGE));
         let page = pages.find(|page| page.keys.iter().any(|key| key.id.as_str() == id))?;
-        let key = key_rows(provider, &page).into_iter().find(|key| key.id() == id)?;
+        let key = key_rows(provider, &page).into_iter().find(|key| key.id == id)?;
         Some((Arc::clone(provider), key))
     });
     found.ok_or_else(|| AdminError::not_found("there is no key with this id: list all keys with GET /-/admin/keys"))
@@ -122,7 +114,7 @@ async fn find_stored(app: &App, id: &str) -> Result<(SqliteStore, StoredKey), Ad
         && !provider.is_stored(&KeyId::new(id))
     {
         let message =
-            format!("key {id} is listed in {}: change it there (disable and enable work for all keys)", key.place());
+            format!("key {id} is listed in {}: change it there (disable and enable work for all keys)", key.listed_at);
         return Err(AdminError::conflict(message));
     }
     let sqlite = super::database(app)?;
@@ -154,21 +146,13 @@ pub struct Changed {
 pub async fn add(
     State(app): State<AppState>,
     Extension(who): Extension<Administrator>,
-    Body(mut options): Body<Map<String, Value>>,
+    Body(options): Body<Map<String, Value>>,
 ) -> Result<(StatusCode, Json<Changed>), AdminError> {
-    let Some(Value::String(secret)) = options.remove("secret") else {
-        return Err(AdminError::bad_request("secret: expected the key as a string"));
-    };
-    let id = match options.remove("id") {
-        None | Some(Value::Null) => KeyId::from_secret(secret.trim()),
-        Some(Value::String(id)) if !id.trim().is_empty() => KeyId::new(id.trim()),
-        Some(_) => return Err(AdminError::bad_request("id: expected a name")),
-    };
     let _change = app.admin.changes.lock().await;
     let sqlite = super::database(&app)?;
-    let mut key = StoredKey::new(id.clone(), new_secret(&app, &secret).await?);
-    set_options(&mut key, options)?;
-    check(&app, &key)?;
+    let key = checked(&app, options)?;
+    let id = key.id.clone();
+    check_is_new(&app, &key.secret).await?;
     if find(&app, id.as_str()).is_ok() || sqlite.key(&id).await.map_err(AdminError::failed)?.is_some() {
         return Err(AdminError::conflict(format!("there is a key {id} already: choose another id")));
     }
@@ -195,11 +179,11 @@ pub async fn set(
         )));
     }
     let _change = app.admin.changes.lock().await;
-    let (sqlite, mut key) = find_stored(&app, &id).await?;
+    let (sqlite, key) = find_stored(&app, &id).await?;
     let names: Vec<String> = options.keys().cloned().collect();
-    set_options(&mut key, options)?;
-    check(&app, &key)?;
-    sqlite.put_key(key).await.map_err(AdminError::failed)?;
+    let mut all = listed::options_of(&key);
+    all.extend(options);
+    sqlite.put_key(checked(&app, all)?).await.map_err(AdminError::failed)?;
     reload(&app).await?;
     super::note(&app, who, &format!("changed {} of key {id}", names.join(", ")));
     Ok(Json(Changed { id, outlives: true }))
@@ -279,12 +263,14 @@ pub async fn replace(
     Body(Replace { secret }): Body<Replace>,
 ) -> Result<Json<Changed>, AdminError> {
     let _change = app.admin.changes.lock().await;
-    let (sqlite, mut key) = find_stored(&app, &id).await?;
-    key.secret = new_secret(&app, &secret).await?;
-    check(&app, &key)?;
-    let (key_id, new) = (key.id.clone(), key.secret.clone());
+    let (sqlite, key) = find_stored(&app, &id).await?;
+    let mut options = listed::options_of(&key);
+    options.insert("secret".to_owned(), secret.into());
+    let key = checked(&app, options)?;
+    check_is_new(&app, &key.secret).await?;
+    let (key_id, secret) = (key.id.clone(), key.secret.clone());
     sqlite.put_key(key).await.map_err(AdminError::failed)?;
-    app.pools.own().pool.replace_secret(&key_id, &new).map_err(AdminError::failed)?;
+    app.pools.own().pool.replace_secret(&key_id, &secret).map_err(AdminError::failed)?;
     reload(&app).await?;
     super::note(&app, who, &format!("replaced the secret of key {id}"));
     Ok(Json(Changed { id, outlives: true }))
@@ -340,13 +326,9 @@ pub async fn test(
     Ok(Json(tested))
 }
 
-/// Checks that a secret is valid and not known yet.
-async fn new_secret(app: &App, text: &str) -> Result<Secret, AdminError> {
-    let text = text.trim();
-    let loaded = app.loaded.load_full();
-    if text == loaded.token.expose() || loaded.admin_token.as_ref().is_some_and(|token| token.expose() == text) {
-        return Err(AdminError::bad_request("secret: this is a token of the gateway, not a key of a provider"));
-    }
+/// Checks that a secret is not known yet.
+async fn check_is_new(app: &App, secret: &Secret) -> Result<(), AdminError> {
+    let (loaded, text) = (app.loaded.load_full(), secret.expose());
     for provider in app.pools.iter() {
         let listed = app.pools.listed(&loaded, &app.stores, provider).await.map_err(AdminError::failed)?;
         if let Some(key) = listed.iter().find(|key| key.has_secret(text)) {
@@ -355,11 +337,12 @@ async fn new_secret(app: &App, text: &str) -> Result<Secret, AdminError> {
         }
     }
     // A skipped key is in no pool.
-    let stored = super::database(app)?.keys().await.map_err(AdminError::failed)?;
-    if let Some(key) = stored.iter().find(|key| key.secret.expose() == text) {
-        return Err(AdminError::conflict(format!("this key exists already as {}, listed in the database", key.id)));
+    match listed::with_secret(&super::database(app)?, text).await.map_err(AdminError::failed)? {
+        Some(key) => {
+            Err(AdminError::conflict(format!("this key exists already as {}, listed in the database", key.id)))
+        }
+        None => Ok(()),
     }
-    Secret::new(text).map_err(|error| AdminError::bad_request(format!("secret: {error}")))
 }
 
 /// Reports whether a text for people contains a key or a token.
@@ -381,30 +364,6 @@ async fn holds_secret(app: &App, text: &str) -> Result<bool, AdminError> {
     Ok(false)
 }
 
-/// Merges options into those of a key; `null` removes an option.
-fn set_options(key: &mut StoredKey, options: Map<String, Value>) -> Result<(), AdminError> {
-    let mut all = match std::mem::take(&mut key.options) {
-        Value::Object(options) => options,
-        _ => Map::new(),
-    };
-    for (name, value) in options {
-        match (&*name, value) {
-            ("project" | "owner", Value::Null) => key.project = None,
-            ("project" | "owner", Value::String(project)) => {
-                key.project = Some(project).filter(|project| !project.trim().is_empty());
-            }
-            ("project" | "owner", _) => return Err(AdminError::bad_request("project: expected a name")),
-            ("secret_env" | "key" | "api_key" | "apikey" | "apiKey" | "name", _) => {
-                return Err(AdminError::bad_request(format!("{name}: a key in the database cannot have this option")));
-            }
-            (_, Value::Null) => drop(all.remove(&name)),
-            (_, value) => drop(all.insert(name, value)),
-        }
-    }
-    key.options = Value::Object(all);
-    Ok(())
-}
-
 /// Checks that keys are sent where the configuration says.
 fn check_place(loaded: &Loaded, provider: &ProviderPool) -> Result<(), AdminError> {
     if provider.is_moved(loaded) {
@@ -415,17 +374,15 @@ fn check_place(loaded: &Loaded, provider: &ProviderPool) -> Result<(), AdminErro
     Ok(())
 }
 
-/// Checks that the pool can use the key.
-fn check(app: &App, key: &StoredKey) -> Result<(), AdminError> {
+/// Checks that the pool can use a key with these options, and returns it as the database stores it.
+fn checked(app: &App, options: Map<String, Value>) -> Result<StoredKey, AdminError> {
     let loaded = app.loaded.load();
     check_place(&loaded, app.pools.own())?;
-    let mut keys = loaded.pools()[0].no_keys();
-    let entry = listed::entry(key).map_err(|error| AdminError::bad_request(error.to_string()))?;
-    keys.add_entry(format!("key {}", key.id), entry, &loaded.environment);
-    match keys.problems.first() {
-        None if keys.keys.iter().all(|key| app.started.has_exit_of(key) && loaded.has_exit_of(key)) => Ok(()),
-        None => Err(AdminError::bad_request(NO_EXIT)),
-        Some(problem) => Err(AdminError::bad_request(problem.message.clone())),
+    let (key, stored) = listed::stored_from(options, &loaded).map_err(AdminError::bad_request)?;
+    if app.started.has_exit_of(&key) && loaded.has_exit_of(&key) {
+        Ok(stored)
+    } else {
+        Err(AdminError::bad_request(NO_EXIT))
     }
 }
 

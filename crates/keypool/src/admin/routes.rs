@@ -15,7 +15,7 @@ use super::{
     AdminError,
     body::{Body, Params},
     sessions::Administrator,
-    views::{LimitRow, PoolRow, project_row},
+    views::{LimitRow, PoolRow, limit_rows},
 };
 use crate::{
     app::AppState,
@@ -260,35 +260,13 @@ pub async fn tenants(State(app): State<AppState>) -> Json<Vec<TenantRow>> {
             models: entry.models.clone(),
             max_concurrent: entry.max_concurrent,
             expires: entry.expires.clone(),
-            limits: match used.map(|used| project_row("tenants", used).into_limits()) {
+            limits: match used.map(limit_rows) {
                 Some(used) if !used.is_empty() => used,
-                _ => tenant.limits().iter().map(LimitRow::unused).collect(),
+                _ => tenant.limits().iter().map(|limit| LimitRow::given("*", limit)).collect(),
             },
         }
     };
     Json(app.tenants.list().iter().map(row).collect())
-}
-
-/// A tenant to add.
-#[derive(Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewTenant {
-    name: String,
-    /// The models that it may use; default all. A name may end in `*`.
-    #[serde(default)]
-    models: Vec<String>,
-    /// Maximum number of requests per minute.
-    rpm: Option<u64>,
-    /// Maximum number of requests per day (UTC).
-    rpd: Option<u64>,
-    /// Maximum number of tokens per minute.
-    tpm: Option<u64>,
-    /// Maximum number of tokens per day (UTC).
-    tpd: Option<u64>,
-    /// Maximum number of concurrent requests.
-    max_concurrent: Option<u32>,
-    /// The date or time from which the token is refused: 2030-01-31 or 2030-01-31T12:00:00Z.
-    expires: Option<String>,
 }
 
 /// A tenant that was added.
@@ -300,21 +278,20 @@ pub struct AddedTenant {
 }
 
 /// Adds a tenant to the database
-#[utoipa::path(post, path = "/-/admin/tenants", tag = "tenants", request_body = NewTenant,
+#[utoipa::path(post, path = "/-/admin/tenants", tag = "tenants", request_body = TenantEntry,
     responses((status = 201, body = AddedTenant), (status = 409, description = "The tenant exists already, or there is no database")))]
 pub async fn add_tenant(
     State(app): State<AppState>,
     Extension(who): Extension<Administrator>,
-    Body(new): Body<NewTenant>,
+    Body(mut entry): Body<TenantEntry>,
 ) -> Result<(StatusCode, Json<AddedTenant>), AdminError> {
-    let NewTenant { name, models, rpm, rpd, tpm, tpd, max_concurrent, expires } = new;
-    let name = name.trim().to_owned();
-    tenants::check_name(&name).map_err(|why| AdminError::bad_request(format!("name: {why}")))?;
-    if expires.as_deref().is_some_and(|expires| crate::config::parse_time(expires).is_none()) {
-        return Err(AdminError::bad_request("expires: expected 2030-01-31 or 2030-01-31T12:00:00Z"));
+    if entry.token.is_some() || entry.token_file.is_some() || entry.token_hash.is_some() {
+        return Err(AdminError::bad_request("token: the gateway itself makes the token"));
     }
-    if max_concurrent == Some(0) {
-        return Err(AdminError::bad_request("max_concurrent: expected a whole number, 1 or more"));
+    let name = entry.name.trim().to_owned();
+    entry.name.clone_from(&name);
+    if let Some(problem) = entry.problems().into_iter().next() {
+        return Err(AdminError::bad_request(problem));
     }
     let _change = app.admin.changes.lock().await;
     let sqlite = super::database(&app)?;
@@ -324,17 +301,6 @@ pub async fn add_tenant(
             "there is a tenant {name} already: remove it first, or choose another name"
         )));
     }
-    let entry = TenantEntry {
-        name: name.clone(),
-        models,
-        rpm,
-        rpd,
-        tpm,
-        tpd,
-        max_concurrent,
-        expires,
-        ..TenantEntry::default()
-    };
     let token = tenants::add(&sqlite, &entry).await.map_err(AdminError::failed)?;
     app.tenants.reload(&app.loaded.load_full(), &app.stores).await.map_err(AdminError::failed)?;
     super::note(&app, who, &format!("added tenant {name}"));

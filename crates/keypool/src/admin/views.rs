@@ -1,10 +1,11 @@
 //! The API's view of pools: the library's views, with readable states and limits.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tower_keypool::{
-    Limit, Scope, Span, Unit,
+    ErrorClass, Limit, Limits, Scope, Span, Tier, Unit,
+    limit::LimitSource,
     pool::{BreakerState, BreakerView, KeyView, ProjectView, Snapshot, Stats},
     provider::whole_seconds,
 };
@@ -12,9 +13,7 @@ use tower_keypool::{
 use crate::proxy::pools::ProviderPool;
 
 /// The state of a key.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, serde::Deserialize, utoipa::ToSchema,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyState {
     /// The key can be used.
@@ -42,63 +41,95 @@ impl KeyState {
     }
 }
 
-/// A key, without its secret.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
+/// A key without its secret: its options, its state, and everything that limits its use.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(default)]
 pub struct KeyRow {
-    #[serde(flatten)]
-    #[schema(value_type = Object)]
-    key: KeyView,
+    pub id: String,
     /// The name of the provider.
-    pub pool: String,
+    pub provider: String,
+    /// The place where the key is listed, such as `keys.txt:3` or `database`.
+    pub listed_at: String,
+    /// Whether it is listed in the database only, so that it can be changed there.
+    pub in_database: bool,
+    /// The project, whose keys share limits and cooldowns.
+    pub project: String,
+    pub billing_account: Option<String>,
+    pub label: Option<String>,
+    #[schema(value_type = String)]
+    pub tier: Tier,
+    pub priority: u16,
+    pub weight: u16,
+    /// The models that it may be used for; null means all.
+    pub models: Option<Vec<String>>,
+    /// Maximum number of concurrent requests.
+    pub max_concurrent: Option<u32>,
+    /// Minimum time between the starts of two requests.
+    pub interval_seconds: Option<f64>,
+    /// The exit through which its requests are sent.
+    pub exit: Option<String>,
+    /// The time zone of the project's days.
+    pub zone: String,
+    /// The given limits of the project, by model or pattern.
+    pub given: Vec<LimitRow>,
     pub state: KeyState,
-    /// Whether it is listed in the database, so that this API can change it.
-    in_database: bool,
+    /// The circuit breakers that cover the key and are not closed: its own, and those of its project, billing account and
+    /// exit.
+    pub breakers: Vec<BreakerRow>,
+    pub in_flight: u32,
+    /// Requests since the start of the process.
+    pub started: u64,
+    pub succeeded: u64,
+    /// Failures that were not the caller's fault.
+    pub failed: u64,
+    /// Requests today. Only commands read it from the database.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(ignore)]
+    pub used_today: Option<u64>,
+    /// The limits of the project for the models that it has used.
+    pub limits: Vec<LimitRow>,
 }
 
-/// A project, whose keys share limits.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct ProjectRow {
-    /// The name of the provider.
-    pool: String,
-    name: String,
-    /// Number of its keys.
-    keys: usize,
-    /// The time zone of its days.
-    zone: String,
-    /// Its given limits, by model or pattern.
-    given: Vec<ModelRow>,
-    billing_account: Option<String>,
-    /// The open circuit breakers of the project and its models.
-    #[schema(value_type = Vec<Object>)]
-    breakers: Vec<BreakerView>,
-    models: Vec<ModelRow>,
-}
-
-/// A model of a project.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct ModelRow {
-    /// The name of the model; `*` stands for all unknown models.
-    model: String,
-    limits: Vec<LimitRow>,
+/// A circuit breaker that is not closed.
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct BreakerRow {
+    /// The kind of the target: `key`, `key_model`, `project`, `project_model`, `model`, `billing_account` or `exit`.
+    #[schema(value_type = String)]
+    pub scope: Scope,
+    /// The target, such as `project a for gemini-2.5-flash`.
+    pub target: String,
+    /// `cooling`, `half_open` or `disabled`.
+    #[schema(value_type = String)]
+    pub state: BreakerState,
+    pub seconds_left: Option<u64>,
+    /// The class of the error; null if a person disabled the target.
+    #[schema(value_type = Option<String>)]
+    pub class: Option<ErrorClass>,
+    /// The message of the provider or of the person.
+    pub reason: Option<String>,
+    /// The recommended action.
+    pub advice: Option<String>,
 }
 
 /// A limit and its current use.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct LimitRow {
+    /// The model, or a pattern; `*` stands for all unknown models.
+    pub model: String,
     /// The limited quantity, such as `requests`, `tokens` or `images`.
     #[schema(value_type = String)]
-    unit: Unit,
+    pub unit: Unit,
     /// `minute`, `day`, or seconds such as `30s`.
-    span: String,
+    pub span: String,
     /// The maximum within the span.
-    limit: u64,
+    pub limit: u64,
     /// The amount used within the span.
-    used: u64,
+    pub used: u64,
     /// `given`, `learned` or `assumed`. An assumed limit refuses no request.
     #[schema(value_type = String)]
-    source: tower_keypool::limit::LimitSource,
-    /// Seconds until there is room again; null if there is room now.
-    opens_in: Option<u64>,
+    pub source: LimitSource,
+    /// Time until there is room again; null if there is room now.
+    pub opens_in_seconds: Option<u64>,
 }
 
 /// A provider, with a page of its keys.
@@ -115,12 +146,9 @@ pub struct PoolRow {
     /// Numbers of keys by the state of their own circuit breaker.
     states: StateCounts,
     /// The open circuit breakers of models, billing accounts and exits.
-    #[schema(value_type = Vec<Object>)]
-    breakers: Vec<BreakerView>,
+    breakers: Vec<BreakerRow>,
     /// The requested page of keys.
     keys: Vec<KeyRow>,
-    /// The projects of these keys.
-    projects: Vec<ProjectRow>,
 }
 
 /// Numbers of keys by the state of their own circuit breaker.
@@ -152,9 +180,8 @@ impl PoolRow {
             strategy: snapshot.strategy,
             stats: snapshot.stats.clone(),
             states,
-            breakers: snapshot.breakers.clone(),
+            breakers: snapshot.breakers.iter().map(BreakerRow::of).collect(),
             keys: key_rows(provider, &snapshot),
-            projects: snapshot.projects.iter().map(|project| project_row(&provider.name, project)).collect(),
         }
     }
 }
@@ -163,42 +190,66 @@ impl PoolRow {
 pub fn key_rows(provider: &ProviderPool, snapshot: &Snapshot) -> Vec<KeyRow> {
     let projects: HashMap<&str, &ProjectView> =
         snapshot.projects.iter().map(|project| (&*project.name, project)).collect();
-    let row = |key: &KeyView| KeyRow {
-        pool: provider.name.to_string(),
-        state: state(key, projects.get(&*key.project).copied(), snapshot),
-        in_database: provider.is_stored(&key.id),
-        key: key.clone(),
-    };
-    snapshot.keys.iter().map(row).collect()
+    let row = |key| Some(key_row(provider, snapshot, key, projects.get(&*key.project)?));
+    snapshot.keys.iter().filter_map(row).collect()
 }
 
-fn state(key: &KeyView, project: Option<&ProjectView>, snapshot: &Snapshot) -> KeyState {
+fn key_row(provider: &ProviderPool, snapshot: &Snapshot, key: &KeyView, project: &ProjectView) -> KeyRow {
+    let in_database = provider.is_stored(&key.id);
+    let text = |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned);
     let exit = key.exit.as_ref().map(|exit| format!("exit {exit}"));
-    let account = project.and_then(|project| project.billing_account.as_ref());
-    let account = account.map(|account| format!("billing account {account}"));
+    let account = project.billing_account.as_ref().map(|account| format!("billing account {account}"));
     let shared = snapshot.breakers.iter().filter(|breaker| [&exit, &account].contains(&&Some(breaker.target.clone())));
-    let of_project = project.into_iter().flat_map(|project| &project.breakers);
-    let breakers: Vec<&BreakerView> = key.breakers.iter().chain(of_project).chain(shared).collect();
-    let whole = |state| {
-        let is_whole = |scope| matches!(scope, Scope::Key | Scope::Project | Scope::BillingAccount | Scope::Exit);
-        breakers.iter().any(|breaker| breaker.state == state && is_whole(breaker.scope))
+    let breakers = key.breakers.iter().chain(&project.breakers).chain(shared).map(BreakerRow::of);
+    let given = |(model, limits): &(Arc<str>, Limits)| {
+        limits.iter().map(|limit| LimitRow::given(model, limit)).collect::<Vec<_>>()
     };
-    if whole(BreakerState::Disabled) {
-        KeyState::Disabled
-    } else if whole(BreakerState::Cooling) {
-        KeyState::Cooling
-    } else if whole(BreakerState::HalfOpen) {
-        KeyState::HalfOpen
-    } else if !breakers.is_empty() || project.is_some_and(|project| project.models.iter().any(is_full)) {
-        KeyState::Partly
-    } else {
-        KeyState::Usable
-    }
+    let mut row = KeyRow {
+        id: key.id.to_string(),
+        provider: provider.name.to_string(),
+        listed_at: if in_database { "database" } else { key.label.as_deref().unwrap_or("the configuration") }
+            .to_owned(),
+        in_database,
+        project: key.project.to_string(),
+        billing_account: text(&project.billing_account),
+        label: text(&key.label),
+        tier: key.tier,
+        priority: key.priority,
+        weight: key.weight,
+        models: key.models.as_ref().map(|models| models.iter().map(ToString::to_string).collect()),
+        max_concurrent: key.max_concurrent,
+        interval_seconds: key.interval_seconds,
+        exit: text(&key.exit),
+        zone: project.zone.to_string(),
+        given: project.given.iter().flat_map(given).collect(),
+        state: KeyState::Usable,
+        breakers: breakers.collect(),
+        in_flight: key.in_flight,
+        started: key.started,
+        succeeded: key.succeeded,
+        failed: key.failed,
+        used_today: None,
+        limits: limit_rows(project),
+    };
+    let full = row.limits.iter().any(LimitRow::is_full).then_some(KeyState::Partly);
+    row.state = row.breakers.iter().map(BreakerRow::key_state).chain(full).max().unwrap_or_default();
+    row
 }
 
-fn is_full(model: &tower_keypool::pool::ModelView) -> bool {
-    let assumed = tower_keypool::limit::LimitSource::Assumed;
-    model.limits.iter().any(|limit| limit.source != assumed && limit.used >= limit.limit)
+/// Returns the limits of all models of a project.
+pub fn limit_rows(project: &ProjectView) -> Vec<LimitRow> {
+    let rows = project.models.iter().flat_map(|model| {
+        model.limits.iter().map(|limit| LimitRow {
+            model: model.model.to_string(),
+            unit: limit.unit,
+            span: shown_span(limit.span),
+            limit: limit.limit,
+            used: limit.used,
+            source: limit.source,
+            opens_in_seconds: limit.opens_in.map(whole_seconds),
+        })
+    });
+    rows.collect()
 }
 
 fn shown_span(span: Span) -> String {
@@ -212,68 +263,52 @@ fn shown_span(span: Span) -> String {
 
 impl LimitRow {
     /// Creates the view of a given limit of which nothing is used.
-    pub fn unused(limit: &Limit) -> Self {
-        let source = tower_keypool::limit::LimitSource::Given;
-        Self { unit: limit.unit, span: shown_span(limit.span), limit: limit.amount, used: 0, source, opens_in: None }
-    }
-}
-
-/// Returns the view of a project of a provider.
-pub fn project_row(pool: &str, project: &ProjectView) -> ProjectRow {
-    let models = project.models.iter().map(|model| {
-        let limits = model.limits.iter().map(|limit| LimitRow {
+    pub fn given(model: &str, limit: &Limit) -> Self {
+        Self {
+            model: model.to_owned(),
             unit: limit.unit,
             span: shown_span(limit.span),
-            limit: limit.limit,
-            used: limit.used,
-            source: limit.source,
-            opens_in: limit.opens_in.map(whole_seconds),
-        });
-        ModelRow { model: model.model.to_string(), limits: limits.collect() }
-    });
-    ProjectRow {
-        pool: pool.to_owned(),
-        name: project.name.to_string(),
-        keys: project.keys,
-        zone: project.zone.to_string(),
-        given: project
-            .given
-            .iter()
-            .map(|(model, limits)| ModelRow {
-                model: model.to_string(),
-                limits: limits.iter().map(LimitRow::unused).collect(),
-            })
-            .collect(),
-        billing_account: project.billing_account.as_ref().map(ToString::to_string),
-        breakers: project.breakers.clone(),
-        models: models.collect(),
+            limit: limit.amount,
+            used: 0,
+            source: LimitSource::Given,
+            opens_in_seconds: None,
+        }
+    }
+
+    /// Reports whether the limit is reached. An assumed limit blocks no requests.
+    pub fn is_full(&self) -> bool {
+        self.source != LimitSource::Assumed && self.used >= self.limit
     }
 }
 
-impl ProjectRow {
-    /// Returns the limits of all its models.
-    pub fn into_limits(self) -> Vec<LimitRow> {
-        self.models.into_iter().flat_map(|model| model.limits).collect()
+impl BreakerRow {
+    fn of(view: &BreakerView) -> Self {
+        Self {
+            scope: view.scope,
+            target: view.target.clone(),
+            state: view.state,
+            seconds_left: view.seconds_left,
+            class: view.class,
+            reason: view.reason.clone(),
+            advice: view.advice.map(str::to_owned),
+        }
+    }
+
+    /// Returns the state of a key that only this breaker covers.
+    pub fn key_state(&self) -> KeyState {
+        match (self.scope, self.state) {
+            (Scope::KeyModel | Scope::ProjectModel | Scope::Model, _) => KeyState::Partly,
+            (_, BreakerState::Disabled) => KeyState::Disabled,
+            (_, BreakerState::Cooling) => KeyState::Cooling,
+            _ => KeyState::HalfOpen,
+        }
     }
 }
 
 impl KeyRow {
     /// Reports whether its id, label or project contains a lowercase text.
     pub fn mentions(&self, text: &str) -> bool {
-        let label = self.key.label.as_deref().unwrap_or_default();
-        [self.key.id.as_str(), &*self.key.project, label].iter().any(|shown| shown.to_lowercase().contains(text))
-    }
-
-    pub fn project(&self) -> &str {
-        &self.key.project
-    }
-
-    pub fn id(&self) -> &str {
-        self.key.id.as_str()
-    }
-
-    /// Returns the place where it is listed.
-    pub fn place(&self) -> &str {
-        self.key.label.as_deref().unwrap_or("the configuration")
+        let label = self.label.as_deref().unwrap_or_default();
+        [&self.id, &self.project, label].iter().any(|shown| shown.to_lowercase().contains(text))
     }
 }

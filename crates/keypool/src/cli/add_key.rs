@@ -3,9 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use keypool_store::sqlite::StoredKey;
-use serde_json::{Map, Value, json};
-use tower_keypool::KeyId;
+use serde_json::{Map, json};
 
 use super::{
     block_on,
@@ -13,7 +11,7 @@ use super::{
     opened::database,
     output::{Json, print, print_json, quoted, warn, wrong},
 };
-use crate::{config::Inputs, store::Stores};
+use crate::{config::Inputs, keys, store::Stores};
 
 /// Add a key to the database. A running gateway uses it within 2 s.
 ///
@@ -45,30 +43,26 @@ key already.";
 impl AddKey {
     pub(super) fn run(self, inputs: &Inputs) -> anyhow::Result<ExitCode> {
         let loaded = inputs.load()?;
-        let secret = key_options::read_secret(self.key.as_deref(), &loaded)?;
+        let secret = key_options::read_secret(self.key.as_deref())?;
         let mut options = Map::new();
         options.insert("secret".to_owned(), secret.expose().into());
-        if let Some(id) = self.id {
-            options.insert("id".to_owned(), id.into());
-        }
+        options.extend(self.id.map(|id| ("id".to_owned(), id.into())));
         self.options.apply(&mut options);
-        let key = key_options::check(&options, &loaded)?;
+        let (key, stored) = keys::stored_from(options, &loaded).map_err(wrong)?;
         block_on(Some(1), async {
             let stores = Stores::open(&loaded).await?;
             let database = database(&stores)?;
-            for stored in database.keys().await? {
-                if stored.secret.expose() == secret.expose() {
-                    let id = quoted(stored.id.as_str());
-                    return Err(wrong(format!(
-                        "the database has this key already, as {id}: change it with `keypool keys set {id}`"
-                    )));
-                }
-                if stored.id == key.id() {
-                    let id = quoted(stored.id.as_str());
-                    return Err(wrong(format!(
-                        "the database has another key named {id}: choose another --id, or change its secret with `keypool keys replace {id}`"
-                    )));
-                }
+            if let Some(same) = keys::with_secret(database, secret.expose()).await? {
+                let id = quoted(same.id.as_str());
+                return Err(wrong(format!(
+                    "the database has this key already, as {id}: change it with `keypool keys set {id}`"
+                )));
+            }
+            if database.key(&stored.id).await?.is_some() {
+                let id = quoted(stored.id.as_str());
+                return Err(wrong(format!(
+                    "the database has another key named {id}: choose another --id, or change its secret with `keypool keys replace {id}`"
+                )));
             }
             let listed = loaded.keys(&loaded.pools()[0]);
             let mut same =
@@ -76,7 +70,7 @@ impl AddKey {
             if let Some(place) = same.find_map(|other| listed.place(&other.id())) {
                 warn(format_args!("{place} lists this key, too, and takes precedence over the database"));
             }
-            database.put_key(stored(key.id(), secret, options)).await?;
+            database.put_key(stored).await?;
             self.options.warn_of_unknown_exit(&loaded);
             let path = database.path().display();
             if self.output.json {
@@ -87,19 +81,4 @@ impl AddKey {
             Ok(ExitCode::SUCCESS)
         })
     }
-}
-
-/// Converts a key for the database, which has separate columns for the id, the secret and the project.
-pub(super) fn stored(id: KeyId, secret: tower_keypool::Secret, mut options: Map<String, Value>) -> StoredKey {
-    options.remove("secret");
-    options.remove("id");
-    let project = options.remove("project").and_then(|project| match project {
-        Value::String(project) => Some(project),
-        Value::Null => None,
-        other => Some(other.to_string()),
-    });
-    let mut stored = StoredKey::new(id, secret);
-    stored.project = project;
-    stored.options = Value::Object(options);
-    stored
 }

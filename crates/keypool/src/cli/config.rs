@@ -9,6 +9,7 @@ use std::{
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::{Value, json};
+use tower_keypool::config::Problem;
 
 use super::{
     block_on,
@@ -65,18 +66,14 @@ impl ConfigCommand {
     }
 
     fn check(self, inputs: &Inputs) -> ExitCode {
-        let (problems, summary): (Vec<(String, String)>, String) = match inputs.load() {
+        let (problems, summary) = match inputs.load() {
             Ok(loaded) => check(&loaded),
-            Err(problems) => (owned(&problems), String::new()),
+            Err(Problems(problems)) => (problems, String::new()),
         };
         if self.output.json {
-            let problems = problems.iter().map(|(place, message)| json!({ "place": place, "message": message }));
-            let problems: Vec<Value> = problems.collect();
             print_json(&json!({ "ok": problems.is_empty(), "problems": problems }));
         } else {
-            for (place, message) in &problems {
-                warn(format_args!("{place}: {message}"));
-            }
+            problems.iter().for_each(warn);
             match problems.len() {
                 0 => print(summary),
                 problems => warn(format_args!("{} found", count(problems, "problem"))),
@@ -86,7 +83,7 @@ impl ConfigCommand {
     }
 
     fn show(self, inputs: &Inputs, loaded: &Loaded) -> anyhow::Result<()> {
-        let settings = settings(inputs, loaded)?;
+        let settings = settings(loaded)?;
         let config = &loaded.config;
         let lists = json!({
             "keys": config.keys.len(),
@@ -118,10 +115,6 @@ impl ConfigCommand {
     }
 }
 
-fn owned(problems: &Problems) -> Vec<(String, String)> {
-    problems.iter().map(|(place, message)| (place.to_owned(), message.to_owned())).collect()
-}
-
 /// Returns each pool with its keys. A database that does not exist, or is an empty file, is not created.
 fn pools(loaded: &Loaded, path: Option<PathBuf>) -> anyhow::Result<Vec<(PoolPlan, Listed)>> {
     let mut stores = Stores::default();
@@ -139,39 +132,39 @@ fn check_folder(folder: &Path) -> std::io::Result<()> {
 }
 
 /// Checks the parts that are only read when the configuration is used: keys, certificate files and exits.
-fn check(loaded: &Loaded) -> (Vec<(String, String)>, String) {
+fn check(loaded: &Loaded) -> (Vec<Problem>, String) {
     let mut problems = Vec::new();
     let mut keys = 0;
     let all = store::database_path(loaded).and_then(|path| pools(loaded, path)).or_else(|error| {
-        problems.push(("store.path".to_owned(), format!("{error:#}")));
+        problems.push(Problem::new("store.path", format!("{error:#}")));
         pools(loaded, None)
     });
     for (plan, listed) in all.unwrap_or_default() {
         keys += listed.keys.len();
-        problems.extend(listed.problems.into_iter().map(|problem| (problem.place, problem.message)));
+        problems.extend(listed.problems);
         if let Err(error) = plan.builder().and_then(|builder| builder.keys(listed.keys).build()) {
-            problems.push((format!("provider {}", plan.name), error.to_string()));
+            problems.push(Problem::new(format!("provider {}", plan.name), error.to_string()));
         }
     }
     if let Err(error) = Upstream::new(loaded) {
-        problems.push(("configuration".to_owned(), format!("{error:#}")));
+        problems.push(Problem::new("configuration", format!("{error:#}")));
     }
     if let Some(Err(error)) =
         loaded.config.log.directory.as_ref().map(|folder| check_folder(&loaded.folder().join(folder)))
     {
-        problems.push(("log.directory".to_owned(), format!("no file can be created in this folder: {error}")));
+        problems.push(Problem::new("log.directory", format!("no file can be created in this folder: {error}")));
     }
     let gateway = &loaded.config.gateway;
     if let (Some(certificate), Some(key)) = (&gateway.tls_cert_file, &gateway.tls_key_file) {
         let read = Certificate::read(loaded.folder().join(certificate), loaded.folder().join(key));
         if let Err(error) = read {
-            problems.push(("gateway.tls_cert_file".to_owned(), format!("{error:#}")));
+            problems.push(Problem::new("gateway.tls_cert_file", format!("{error:#}")));
         }
     }
     (problems, format!("the configuration is valid: {}", count(keys, "key")))
 }
 
-fn settings(inputs: &Inputs, loaded: &Loaded) -> anyhow::Result<Vec<Setting>> {
+fn settings(loaded: &Loaded) -> anyhow::Result<Vec<Setting>> {
     let config = &loaded.config;
     let sections: BTreeMap<&str, Value> = BTreeMap::from([
         ("pool", serde_json::to_value(&config.pool)?),
@@ -181,12 +174,11 @@ fn settings(inputs: &Inputs, loaded: &Loaded) -> anyhow::Result<Vec<Setting>> {
         ("store", serde_json::to_value(&config.store)?),
         ("batch", serde_json::to_value(&config.batch)?),
     ]);
-    let origins = inputs.origins()?;
     let mut settings = Vec::new();
     for (section, values) in sections {
         for (name, value) in values.as_object().into_iter().flatten() {
             let setting = format!("{section}.{name}");
-            let from = origins.get(&setting).cloned().unwrap_or_else(|| "default".to_owned());
+            let from = loaded.origins.get(&setting).cloned().unwrap_or_else(|| "default".to_owned());
             settings.push(Setting { name: setting, value: value.clone(), from });
         }
     }

@@ -27,11 +27,11 @@ use tower::{Service, ServiceExt};
 
 use super::{
     block_on,
-    key_rows::{self, KeyRow},
     monitor::{line, totals},
     output::{Json, print, print_json, short},
 };
 use crate::{
+    admin::views::{KeyRow, key_rows},
     app::{self, App, AppState},
     config::Inputs,
     proxy::upstream::{client, client_tls, http_connector, https},
@@ -413,7 +413,8 @@ impl View<'_> {
     }
 
     fn rows(&self) -> Vec<KeyRow> {
-        key_rows::of_pool(self.app.pools.own()).unwrap_or_default()
+        let provider = self.app.pools.own();
+        key_rows(provider, &provider.pool.snapshot(0, usize::MAX))
     }
 
     fn headline(&self) -> String {

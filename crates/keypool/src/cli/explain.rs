@@ -9,7 +9,6 @@ use serde_json::Value;
 use super::{
     absolute, block_on,
     gateway_client::{Admin, GatewayClient},
-    json_fields,
     output::{Json, moment, plain, print, print_json, table},
 };
 use crate::config::Inputs;
@@ -19,7 +18,7 @@ is wrong.";
 
 /// Show one request of a running gateway and its attempts. The gateway keeps the last 256 requests.
 #[derive(Args)]
-#[command(after_help = EXIT_CODES, after_long_help = format!("{EXIT_CODES}\n\n{}", json_fields::EXPLAIN))]
+#[command(after_help = EXIT_CODES)]
 pub(super) struct Explain {
     /// The x-request-id header of the response
     #[arg(value_name = "REQUEST-ID")]

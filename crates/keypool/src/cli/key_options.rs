@@ -8,7 +8,7 @@ use crossterm::{
     terminal,
 };
 use serde_json::{Map, Value};
-use tower_keypool::{Key, Secret, config::KeyEntry};
+use tower_keypool::Secret;
 
 use super::{batch::STOPPED, output::wrong};
 use crate::config::Loaded;
@@ -116,19 +116,8 @@ impl KeyOptions {
     }
 }
 
-/// Checks the options of a key, including its secret, like those in a key file.
-pub(super) fn check(options: &Map<String, Value>, loaded: &Loaded) -> anyhow::Result<Key> {
-    let entry = serde_json::from_value::<KeyEntry>(Value::Object(options.clone()))?;
-    let mut read = loaded.pools()[0].no_keys();
-    read.add_entry("the database", entry, &loaded.environment);
-    match (read.keys.pop(), read.problems.pop()) {
-        (Some(key), _) => Ok(key),
-        (None, problem) => Err(wrong(problem.map_or_else(String::new, |problem| problem.message))),
-    }
-}
-
 /// Reads a key: from the terminal without showing it, or from standard input.
-pub(super) fn read_secret(given: Option<&str>, loaded: &Loaded) -> anyhow::Result<Secret> {
+pub(super) fn read_secret(given: Option<&str>) -> anyhow::Result<Secret> {
     let text = match given {
         Some("-") | None if !std::io::stdin().is_terminal() => {
             let mut text = String::new();
@@ -153,14 +142,9 @@ pub(super) fn read_secret(given: Option<&str>, loaded: &Loaded) -> anyhow::Resul
         return Err(wrong("expected a key without a name: import lines such as NAME=key with `keypool import -`"));
     }
     let secret = Secret::new(text).ok().filter(|secret| secret.expose().len() >= SHORTEST);
-    let secret = secret.ok_or_else(|| {
+    secret.ok_or_else(|| {
         wrong(format!("this is not a key: expected at least {SHORTEST} visible ASCII characters without spaces"))
-    })?;
-    if secret.expose() == loaded.token.expose() {
-        return Err(wrong("this is the gateway's own token, not a key of a provider"));
-    }
-    drop(check(&Map::from_iter([("secret".to_owned(), secret.expose().into())]), loaded)?);
-    Ok(secret)
+    })
 }
 
 /// Reads a line from the terminal without showing it. In raw mode, Ctrl-C is a key and cannot leave the echo off.

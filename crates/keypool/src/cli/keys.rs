@@ -11,18 +11,20 @@ use tower_keypool::{
 };
 
 use super::{
-    add_key::stored,
-    block_on, json_fields,
+    block_on,
     key_options::{self, KeyOptions},
-    key_rows::{self, KeyRow},
     opened::{Opened, Source},
     output::{Json, plain, print, print_json, quoted, short, table, wrong},
 };
-use crate::{config::Inputs, usage};
+use crate::{
+    admin::views::{KeyRow, key_rows},
+    config::Inputs,
+    keys as stored, usage,
+};
 
 /// List all keys with their place, state and usage, or change one. A running gateway applies a change within 2 s.
 #[derive(Args)]
-#[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", json_fields::KEYS))]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Keys {
     #[command(subcommand)]
     change: Option<Change>,
@@ -132,7 +134,7 @@ pub(super) async fn rows(opened: &Opened) -> anyhow::Result<Vec<KeyRow>> {
     let mut all = Vec::new();
     for provider in opened.pools.iter() {
         let today = usage::today(provider.pool.provider().zone());
-        for mut row in key_rows::of_pool(provider)? {
+        for mut row in key_rows(provider, &provider.pool.snapshot(0, usize::MAX)) {
             let id = KeyId::new(row.id.as_str());
             opened.place(&provider.name, &id).clone_into(&mut row.listed_at);
             row.used_today = opened.stores.sqlite.as_ref().map(|_| used.get(&(today, id)).copied().unwrap_or(0));
@@ -142,8 +144,8 @@ pub(super) async fn rows(opened: &Opened) -> anyhow::Result<Vec<KeyRow>> {
     Ok(all)
 }
 
-const NO_KEY: &str = "there is no key: add one with `keypool add-key`, --keys FILE, key.txt or GEMINI_API_KEY; keys that a \
-    gateway got with --keys need --keys here too";
+const NO_KEY: &str = "there is no key: add one with `keypool add-key`, or name the gateway's source: --keys FILE, key.txt or \
+    GEMINI_API_KEY";
 
 /// Returns a sentence for each key of a provider, or how to add one.
 pub(super) async fn sentences(opened: &Opened, provider: &str) -> anyhow::Result<Vec<String>> {
@@ -169,11 +171,11 @@ async fn show(opened: &Opened, id: &str, json: bool) -> anyhow::Result<()> {
     }
     let limits = row.given.iter().map(|limit| {
         let model = if limit.model == "*" { "each model" } else { &limit.model };
-        format!("{} {} per {} for {model}", limit.limit, limit.unit.replace('_', " "), limit.per)
+        format!("{} {} per {} for {model}", limit.limit, limit.unit.to_string().replace('_', " "), limit.span)
     });
     let limits = limits.collect::<Vec<_>>().join(", ");
     let is_default = |name: &str, value: &Value| match name {
-        "in_flight" | "started" | "breakers" | "limits" | "given" => true,
+        "in_flight" | "started" | "succeeded" | "failed" | "in_database" | "breakers" | "limits" | "given" => true,
         "weight" => *value == 1,
         "priority" => *value == 0,
         "tier" => *value == "unknown",
@@ -230,13 +232,9 @@ async fn set(opened: &Opened, id: String, given: &KeyOptions) -> anyhow::Result<
     if given.is_empty() {
         return Err(wrong("there is nothing to set: name an option, such as --rpm 10"));
     }
-    let mut options = key.options.as_object().cloned().unwrap_or_default();
-    options.extend(key.project.map(|project| ("project".to_owned(), project.into())));
-    options.insert("secret".to_owned(), key.secret.expose().into());
-    options.insert("id".to_owned(), id.as_str().into());
+    let mut options = stored::options_of(&key);
     given.apply(&mut options);
-    drop(key_options::check(&options, &opened.loaded)?);
-    opened.database()?.put_key(stored(key.id, key.secret, options)).await?;
+    opened.database()?.put_key(stored::stored_from(options, &opened.loaded).map_err(wrong)?.1).await?;
     given.warn_of_unknown_exit(&opened.loaded);
     Ok((id, "changed"))
 }
@@ -254,13 +252,14 @@ async fn enable(opened: &Opened, id: String) -> anyhow::Result<(String, &'static
     let key = KeyId::new(id.as_str());
     let (provider, _) = opened.find(&key)?;
     let snapshot = provider.pool.snapshot(0, usize::MAX);
-    let project = snapshot.keys.iter().find(|view| view.id == key).map(|view| view.project.clone());
-    let exit = snapshot.keys.iter().find(|view| view.id == key).and_then(|view| view.exit.clone());
+    let view = snapshot.keys.iter().find(|view| view.id == key);
     let store = opened.store()?;
     let covers = |target: &BreakerTarget| match target {
         BreakerTarget::Key(id) | BreakerTarget::KeyModel(id, _) => *id == key,
-        BreakerTarget::Project(name) | BreakerTarget::ProjectModel(name, _) => Some(name) == project.as_ref(),
-        BreakerTarget::Exit(name) => Some(name) == exit.as_ref(),
+        BreakerTarget::Project(name) | BreakerTarget::ProjectModel(name, _) => {
+            view.is_some_and(|view| view.project == *name)
+        }
+        BreakerTarget::Exit(name) => view.is_some_and(|view| view.exit.as_ref() == Some(name)),
         _ => false,
     };
     let open = store.load().await?.records.into_iter().filter_map(|record| match record {
@@ -276,14 +275,14 @@ async fn enable(opened: &Opened, id: String) -> anyhow::Result<(String, &'static
 }
 
 async fn replace(opened: &Opened, id: String, given: Option<&str>) -> anyhow::Result<(String, &'static str)> {
-    let mut key = of_database(opened, &id.as_str().into()).await?;
-    let secret = key_options::read_secret(given, &opened.loaded)?;
+    let mut options = stored::options_of(&of_database(opened, &id.as_str().into()).await?);
+    let secret = key_options::read_secret(given)?;
     let database = opened.database()?;
-    let all = database.keys().await?;
-    if let Some(other) = all.iter().find(|other| other.secret.expose() == secret.expose()) {
+    if let Some(other) = stored::with_secret(database, secret.expose()).await? {
         return Err(wrong(format!("{} has this secret already: give another one", other.id)));
     }
-    key.secret = secret;
+    options.insert("secret".to_owned(), secret.expose().into());
+    let (_, key) = stored::stored_from(options, &opened.loaded).map_err(wrong)?;
     let target = BreakerTarget::Key(key.id.clone());
     database.put_key(key).await?;
     // A cooldown of the old secret does not apply to the new one.

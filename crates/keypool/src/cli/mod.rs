@@ -4,6 +4,7 @@
 
 mod add_key;
 mod batch;
+mod completions;
 mod config;
 mod db;
 mod demo;
@@ -11,7 +12,6 @@ mod explain;
 mod gateway_client;
 mod generate;
 mod import;
-mod json_fields;
 mod key_options;
 mod key_rows;
 mod keys;
@@ -19,7 +19,6 @@ mod monitor;
 mod opened;
 mod output;
 mod serve;
-mod shell;
 mod stats;
 mod tenants;
 mod test_keys;
@@ -107,8 +106,7 @@ enum Command {
     Tenants(tenants::Tenants),
     Config(config::ConfigCommand),
     Db(db::Db),
-    Completions(shell::Completions),
-    Man(shell::Man),
+    Completions(completions::Completions),
 }
 
 /// Exit code for a wrong command line, configuration or input.
@@ -145,7 +143,6 @@ pub fn run() -> ExitCode {
         Command::Config(config) => config.run(&inputs),
         Command::Db(db) => db.run(&inputs),
         Command::Completions(completions) => Ok(completions.run()),
-        Command::Man(man) => man.run(),
     };
     let code = result.unwrap_or_else(|error| {
         output::warn(format_args!("{error:#}"));

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use anyhow::Context;
 use clap::Args;
 use crossterm::event::{self, Event, KeyCode, KeyModifiers};
 use ratatui::{
@@ -20,14 +21,12 @@ use serde_json::Value;
 use super::{
     block_on,
     gateway_client::{Admin, GatewayClient},
-    json_fields,
-    key_rows::{self, KeyRow},
     opened::{Opened, Source},
     output::{Json, count, plain, print, print_error},
     serve::EndSignals,
 };
 use crate::{
-    admin::views::KeyState,
+    admin::views::{KeyRow, KeyState},
     config::{Inputs, Span},
 };
 
@@ -37,7 +36,7 @@ const EXIT_CODES: &str = "Exit codes: 0 ended by q, Ctrl-C or SIGTERM, 1 the gat
 ///
 /// With --admin, shows the keys of a running gateway; otherwise those of the database.
 #[derive(Args)]
-#[command(after_help = EXIT_CODES, after_long_help = format!("{EXIT_CODES}\n\n{}", json_fields::MONITOR))]
+#[command(after_help = EXIT_CODES)]
 pub(super) struct Monitor {
     /// Print lines instead of a full-screen table; always the case in a pipe
     #[arg(long)]
@@ -94,7 +93,9 @@ fn of_gateway(mut snapshot: Value) -> anyhow::Result<Vec<KeyRow>> {
     let Value::Array(pools) = snapshot["pools"].take() else {
         anyhow::bail!("the response has no pools: check that --admin is the admin address of a gateway");
     };
-    let rows: Vec<Vec<KeyRow>> = pools.into_iter().map(key_rows::rows).collect::<anyhow::Result<_>>()?;
+    let rows = pools.into_iter().map(|mut pool| serde_json::from_value(pool["keys"].take()));
+    let rows: Vec<Vec<KeyRow>> =
+        rows.collect::<Result<_, _>>().context("cannot read the gateway's snapshot: another version?")?;
     Ok(rows.into_iter().flatten().collect())
 }
 
@@ -264,10 +265,9 @@ mod tests {
     use super::*;
 
     fn pool(name: &str) -> Value {
-        json!({ "name": name,
-            "keys": [{ "id": "key-of-a-long-name", "project": "p", "tier": "free", "state": "partly" }],
-            "projects": [{ "name": "p", "models": [{ "model": "gemini-2.5-flash", "limits": [
-                { "unit": "requests", "span": "day", "limit": 250, "used": 250, "source": "given", "opens_in": 7_260 }] }] }] })
+        json!({ "name": name, "keys": [{ "id": "key-of-a-long-name", "provider": name, "state": "partly", "limits": [
+            { "model": "gemini-2.5-flash", "unit": "requests", "span": "day", "limit": 250, "used": 250, "source": "given",
+              "opens_in_seconds": 7_260 }] }] })
     }
 
     #[test]

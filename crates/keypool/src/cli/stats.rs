@@ -5,16 +5,16 @@ use std::{collections::BTreeMap, process::ExitCode};
 use clap::Args;
 use serde::Serialize;
 use serde_json::json;
+use tower_keypool::Scope;
 
 use super::{
-    block_on, json_fields,
-    key_rows::{Breaker, KeyRow},
+    block_on,
     keys::rows,
     opened::{Opened, Source},
     output::{Json, count, left, print, print_json, table},
 };
 use crate::{
-    admin::views::KeyState,
+    admin::views::{KeyRow, KeyState},
     config::Inputs,
     proxy::model_access::matches,
     usage::{self, Sum},
@@ -25,7 +25,7 @@ const STATS_EXIT_CODES: &str =
 
 /// Show totals: keys by state, unavailable models, and today's usage.
 #[derive(Args)]
-#[command(after_help = STATS_EXIT_CODES, after_long_help = format!("{STATS_EXIT_CODES}\n\n{}", json_fields::STATS))]
+#[command(after_help = STATS_EXIT_CODES)]
 pub(super) struct Stats {
     #[command(flatten)]
     source: Source,
@@ -43,8 +43,14 @@ struct States {
     half_open: usize,
     cooling: usize,
     disabled: usize,
-    /// Models that are unavailable with all keys.
-    models_out: Vec<Breaker>,
+    models_out: Vec<ModelOut>,
+}
+
+/// A model that is unavailable with all keys.
+#[derive(Clone, Debug, Serialize)]
+struct ModelOut {
+    model: String,
+    seconds_left: Option<u64>,
 }
 
 impl States {
@@ -64,11 +70,11 @@ impl States {
 }
 
 /// Returns the models that are at a limit or cooling down with each key that can be used for others.
-fn out_of_quota(provider: &str, rows: &[KeyRow]) -> Vec<Breaker> {
+fn out_of_quota(provider: &str, rows: &[KeyRow]) -> Vec<ModelOut> {
     let usable = |row: &&KeyRow| matches!(row.state, KeyState::Usable | KeyState::Partly | KeyState::HalfOpen);
     let keys: Vec<&KeyRow> = rows.iter().filter(|row| row.provider == provider).filter(usable).collect();
     let may_use = |key: &KeyRow, model: &str| {
-        key.options.models.as_ref().is_none_or(|models| models.iter().any(|pattern| matches(pattern, model)))
+        key.models.as_ref().is_none_or(|models| models.iter().any(|pattern| matches(pattern, model)))
     };
     // The longest time of each model with one key, then the shortest with all keys.
     let mut models: BTreeMap<&str, Vec<Option<u64>>> = BTreeMap::new();
@@ -84,14 +90,8 @@ fn out_of_quota(provider: &str, rows: &[KeyRow]) -> Vec<Breaker> {
     }
     let out =
         models.into_iter().filter(|(model, left)| left.len() == keys.iter().filter(|key| may_use(key, model)).count());
-    let breaker = |(model, left): (&str, Vec<Option<u64>>)| Breaker {
-        scope: "model".to_owned(),
-        target: format!("model {model}"),
-        state: "unavailable".to_owned(),
-        seconds_left: left.into_iter().flatten().min(),
-        ..Breaker::default()
-    };
-    out.map(breaker).collect()
+    out.map(|(model, left)| ModelOut { model: model.to_owned(), seconds_left: left.into_iter().flatten().min() })
+        .collect()
 }
 
 impl Stats {
@@ -103,9 +103,12 @@ impl Stats {
             let mut providers = Vec::new();
             for provider in opened.pools.iter() {
                 let breakers = provider.pool.snapshot(0, 0).breakers;
-                let breakers: Vec<Breaker> = serde_json::from_value(serde_json::to_value(breakers)?)?;
-                let mut models_out: Vec<_> = breakers.into_iter().filter(|breaker| breaker.scope == "model").collect();
-                models_out.extend(out_of_quota(&provider.name, &rows));
+                let of_models =
+                    breakers.iter().filter(|breaker| breaker.scope == Scope::Model).map(|breaker| ModelOut {
+                        model: breaker.target.trim_start_matches("model ").to_owned(),
+                        seconds_left: breaker.seconds_left,
+                    });
+                let models_out = of_models.chain(out_of_quota(&provider.name, &rows)).collect();
                 providers.push(States { models_out, ..States::of(&provider.name, &rows) });
             }
             let mut today = Sum::default();
@@ -126,9 +129,9 @@ impl Stats {
                 [states.provider.clone(), keys, usable, partly, half_open, cooling, disabled]
             });
             print(table(["provider", "keys", "usable", "partly", "half-open", "cooling", "disabled"], cells));
-            for breaker in providers.iter().flat_map(|states| &states.models_out) {
-                let until = breaker.seconds_left.map(|seconds| format!(", {} left", left(seconds))).unwrap_or_default();
-                print(format_args!("{} is {} with all keys{until}", breaker.target, breaker.state));
+            for ModelOut { model, seconds_left } in providers.iter().flat_map(|states| &states.models_out) {
+                let until = seconds_left.map(|seconds| format!(", {} left", left(seconds))).unwrap_or_default();
+                print(format_args!("model {model} is unavailable with all keys{until}"));
             }
             match &opened.stores.sqlite {
                 Some(sqlite) => print(format_args!(
@@ -151,7 +154,7 @@ the configuration is wrong.";
 
 /// Check whether keys are usable, for scripts. Cooling keys count as usable, disabled keys do not.
 #[derive(Args)]
-#[command(after_help = HEALTH_EXIT_CODES, after_long_help = format!("{HEALTH_EXIT_CODES}\n\n{}", json_fields::HEALTH))]
+#[command(after_help = HEALTH_EXIT_CODES)]
 pub(super) struct Health {
     #[command(flatten)]
     source: Source,

@@ -10,7 +10,7 @@ use keypool_store::{
 use serde_json::json;
 
 use super::{
-    block_on, json_fields,
+    block_on,
     opened::{database, must_exist},
     output::{Json, moment, print, print_json, quoted, table, warn, wrong},
 };
@@ -22,7 +22,7 @@ use crate::{
 
 /// Manage tenants: clients with their own token, models and limits. A running gateway applies a change within 2 s.
 #[derive(Args)]
-#[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", json_fields::TENANTS))]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Tenants {
     #[command(subcommand)]
     change: Option<Change>,
@@ -113,25 +113,20 @@ impl Rights {
         set("--tpm", self.tpm.as_deref(), &mut entry.tpm)?;
         set("--tpd", self.tpd.as_deref(), &mut entry.tpd)?;
         set("--max-concurrent", self.max_concurrent.as_deref(), &mut entry.max_concurrent)?;
-        if entry.max_concurrent == Some(0) {
-            return Err(wrong("--max-concurrent: expected a whole number, 1 or more"));
-        }
         if let Some(models) = self.models {
             entry.models =
                 models.split(',').map(str::trim).filter(|model| !model.is_empty()).map(str::to_owned).collect();
         }
-        match self.expires.as_deref() {
-            None => {}
-            Some("") => entry.expires = None,
-            Some(time) => {
-                let expected = "--expires: expected a day or a time, such as 2030-01-31 or 2030-01-31T12:00:00Z";
-                if parse_time(time).ok_or_else(|| wrong(expected))? <= jiff::Timestamp::now() {
-                    warn(format_args!("--expires: {time} has passed, so the tenant's token is refused"));
-                }
-                entry.expires = Some(time.to_owned());
+        if let Some(time) = self.expires {
+            if parse_time(&time).is_some_and(|time| time <= jiff::Timestamp::now()) {
+                warn(format_args!("--expires: {time} has passed, so the tenant's token is refused"));
             }
+            entry.expires = Some(time).filter(|time| !time.is_empty());
         }
-        Ok(())
+        match entry.problems().into_iter().next() {
+            Some(problem) => Err(wrong(problem)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -153,7 +148,7 @@ impl Tenants {
                     if rights.is_empty() {
                         return Err(wrong("there is nothing to set: name an option, such as --rpm 10"));
                     }
-                    let mut entry: TenantEntry = serde_json::from_value(tenant.options)?;
+                    let mut entry = TenantEntry { name: name.clone(), ..serde_json::from_value(tenant.options)? };
                     rights.apply(&mut entry)?;
                     tenant.options = tenants::stored_options(&entry);
                     database.put_tenant(tenant).await?;
@@ -176,7 +171,8 @@ fn print_done(json: bool, name: &str, done: &str) {
 }
 
 async fn add(loaded: &Loaded, database: &SqliteStore, name: String, rights: Rights, json: bool) -> anyhow::Result<()> {
-    tenants::check_name(&name).map_err(|why| wrong(format!("the name of a tenant: {why}")))?;
+    let mut entry = TenantEntry { name: name.clone(), ..TenantEntry::default() };
+    rights.apply(&mut entry)?;
     if loaded.config.tenants.iter().any(|entry| entry.name == name) {
         let file = loaded.path.display();
         return Err(wrong(format!("{name} is listed in {file}: change it there, or choose another name")));
@@ -187,8 +183,6 @@ async fn add(loaded: &Loaded, database: &SqliteStore, name: String, rights: Righ
             quoted(&name)
         )));
     }
-    let mut entry = TenantEntry { name: name.clone(), ..TenantEntry::default() };
-    rights.apply(&mut entry)?;
     let token = tenants::add(database, &entry).await?;
     if json {
         print_json(&json!({ "name": name, "token": token }));

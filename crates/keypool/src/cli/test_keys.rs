@@ -12,7 +12,7 @@ use tower_keypool::{
 };
 
 use super::{
-    block_on, json_fields,
+    block_on,
     opened::{Source, warn_of_problems},
     output::{Json, count, plain, print, print_json, short, table, warn, wrong},
 };
@@ -30,7 +30,7 @@ const EXIT_CODES: &str = "Exit codes: 0 all keys are good, 1 some are bad or cou
 
 /// Test each key by listing the provider's models, which uses no quota. A key at its limit counts as good.
 #[derive(Args)]
-#[command(after_help = EXIT_CODES, after_long_help = format!("{EXIT_CODES}\n\n{}", json_fields::TEST_KEYS))]
+#[command(after_help = EXIT_CODES)]
 pub(super) struct TestKeys {
     /// Disable the keys that the provider rejects permanently; undo this with `keypool keys enable`
     #[arg(long)]

@@ -7,7 +7,7 @@ use jiff::civil::Date;
 use serde::Serialize;
 
 use super::{
-    block_on, json_fields,
+    block_on,
     opened::{database, must_exist},
     output::{Json, print, print_json, table},
 };
@@ -20,7 +20,7 @@ use crate::{
 /// Show requests and tokens by key, project, model, day or tenant. Days are in the provider's time zone, and in UTC for
 /// tenants.
 #[derive(Args)]
-#[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", json_fields::USAGE))]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Usage {
     /// The day to show [default: today]
     #[arg(long, value_name = "YYYY-MM-DD", conflicts_with = "days", value_parser = date)]

@@ -7,10 +7,9 @@ use std::{
 };
 
 use sha2::{Digest, Sha256};
-use tower_keypool::config::Environment;
+use tower_keypool::config::{Environment, Problem};
 
-use super::{Config, Loaded, Problems, ProviderKind, SecretText, Span};
-use crate::tenants::check_name;
+use super::{Config, Loaded, Problems, ProviderKind, SecretText, Span, TenantEntry};
 
 /// The default token of clients on loopback.
 const PLACEHOLDER: &str = "PLACEHOLDER_GEMINI_TOKEN";
@@ -18,14 +17,13 @@ const PLACEHOLDER: &str = "PLACEHOLDER_GEMINI_TOKEN";
 struct Checker<'a> {
     folder: &'a Path,
     places: &'a Places<'a>,
-    problems: Vec<(String, String)>,
+    problems: Vec<Problem>,
 }
 
 /// The places of settings.
 struct Places<'a> {
     /// The name of the file.
     file: String,
-    /// The origin of each setting that is set: an option, a variable, or a line of the file.
     origins: &'a BTreeMap<String, String>,
 }
 
@@ -43,7 +41,7 @@ impl Places<'_> {
     }
 }
 
-/// Checks the settings. `origins` has the origin of each one that is set.
+/// Checks the settings. `origins` has the origin of each one that is set: an option, a variable, or a line of the file.
 pub(super) fn check(
     config: Config,
     path: PathBuf,
@@ -77,16 +75,6 @@ pub(super) fn check(
     if config.gateway.session_header.parse::<http::HeaderName>().is_err() {
         checker.problem("gateway.session_header", "expected a header name");
     }
-    for (setting, time) in [
-        ("gateway.body_timeout", config.gateway.body_timeout),
-        ("gateway.reader_timeout", config.gateway.reader_timeout),
-        ("gateway.answer_timeout", config.gateway.answer_timeout),
-        ("batch.timeout", config.batch.timeout),
-    ] {
-        if time.0.is_zero() {
-            checker.problem(setting, "expected more than 0");
-        }
-    }
     checker.numbers(&config);
     checker.texts(&config);
     let proxies = checker.exits(&config, &environment);
@@ -104,12 +92,13 @@ pub(super) fn check(
         redis_password,
         proxies,
         tenant_hashes,
+        origins: origins.clone(),
         usual_key_file: super::loaded::usual_key_file(),
     };
     let mut problems = problems.into_iter().chain(providers(&loaded, &places)).collect::<Vec<_>>();
-    problems.sort_by_key(|(place, _)| places.line(place));
+    problems.sort_by_key(|problem| places.line(&problem.place));
     if !problems.is_empty() {
-        return Err(Problems::all(problems));
+        return Err(Problems(problems));
     }
     // A reload must not depend on the working directory.
     loaded.path = std::path::absolute(&loaded.path).unwrap_or(loaded.path);
@@ -118,24 +107,29 @@ pub(super) fn check(
 
 impl Checker<'_> {
     fn problem(&mut self, setting: &str, message: impl Into<String>) {
-        self.problems.push((self.places.of(setting), message.into()));
+        self.problems.push(Problem::new(self.places.of(setting), message));
     }
 
     fn numbers(&mut self, config: &Config) {
         let (gateway, batch) = (&config.gateway, &config.batch);
-        for (setting, number, most) in [
-            ("gateway.max_connections", Some(gateway.max_connections.into()), u64::MAX),
-            ("gateway.max_connections_per_address", Some(gateway.max_connections_per_address.into()), u64::MAX),
-            ("gateway.threads", gateway.threads.map(|threads| threads as u64), 1_024),
-            ("log.keep", Some(config.log.keep as u64), u64::MAX),
-            ("batch.max_output_tokens", batch.max_output_tokens.map(u64::from), u64::MAX),
-            ("batch.workers_per_key", batch.workers_per_key.map(u64::from), u64::MAX),
-            ("batch.concurrency", batch.concurrency.map(|requests| requests as u64), u64::MAX),
+        for (setting, is_zero) in [
+            ("gateway.max_connections", gateway.max_connections == 0),
+            ("gateway.max_connections_per_address", gateway.max_connections_per_address == 0),
+            ("gateway.body_timeout", gateway.body_timeout.0.is_zero()),
+            ("gateway.reader_timeout", gateway.reader_timeout.0.is_zero()),
+            ("gateway.answer_timeout", gateway.answer_timeout.0.is_zero()),
+            ("log.keep", config.log.keep == 0),
+            ("batch.max_output_tokens", batch.max_output_tokens == Some(0)),
+            ("batch.workers_per_key", batch.workers_per_key == Some(0)),
+            ("batch.concurrency", batch.concurrency == Some(0)),
+            ("batch.timeout", batch.timeout.0.is_zero()),
         ] {
-            if number.is_some_and(|number| number == 0 || number > most) {
-                let most = if most == u64::MAX { " or more".to_owned() } else { format!(" to {most}") };
-                self.problem(setting, format!("expected a whole number, 1{most}"));
+            if is_zero {
+                self.problem(setting, "expected more than 0");
             }
+        }
+        if gateway.threads.is_some_and(|threads| !(1..=1_024).contains(&threads)) {
+            self.problem("gateway.threads", "expected a whole number, 1 to 1024");
         }
         if batch.temperature.is_some_and(|temperature| !(0.0..=2.0).contains(&temperature)) {
             self.problem("batch.temperature", "expected a number from 0 to 2");
@@ -234,15 +228,12 @@ impl Checker<'_> {
         seen.insert(<[u8; 32]>::from(Sha256::digest(token.expose())));
         for (n, tenant) in config.tenants.iter().enumerate() {
             let setting = format!("tenants, entry {}", n + 1);
-            if let Err(why) = check_name(&tenant.name) {
-                self.problem(&setting, format!("name: {why}"));
-            } else if !names.insert(tenant.name.as_str()) {
+            for problem in tenant.problems() {
+                self.problem(&setting, problem);
+            }
+            if !names.insert(tenant.name.as_str()) {
                 self.problem(&setting, "expected a name that is not used by another tenant");
             }
-            if tenant.max_concurrent == Some(0) {
-                self.problem(&setting, "max_concurrent: expected a whole number, 1 or more");
-            }
-            self.patterns(&setting, &tenant.models);
             let reported = self.problems.len();
             let given = self.secret(&setting, tenant.token.as_ref(), tenant.token_file.as_deref());
             let hash = match (&given, &tenant.token_hash) {
@@ -255,12 +246,6 @@ impl Checker<'_> {
                 Some(_) => self.problem(&setting, "this token is in use already: choose another one"),
                 None if self.problems.len() > reported => {}
                 None => self.problem(&setting, "expected one of token, token_file and token_hash (SHA-256 in hex)"),
-            }
-            if tenant.expires.as_deref().is_some_and(|expires| parse_time(expires).is_none()) {
-                self.problem(
-                    &setting,
-                    "expires: expected a day such as 2030-01-31, or a time such as 2030-01-31T12:00:00Z",
-                );
             }
         }
         hashes
@@ -286,29 +271,62 @@ impl Checker<'_> {
     }
 
     fn patterns<'m>(&mut self, setting: &str, models: impl IntoIterator<Item = &'m String>) {
-        for model in models.into_iter().filter(|model| model.find('*').is_some_and(|at| at + 1 < model.len())) {
-            self.problem(setting, format!("{model}: a name of models may have * only at its end"));
+        for problem in models.into_iter().filter_map(|model| pattern_problem(model)) {
+            self.problem(setting, problem);
         }
     }
 }
 
+fn pattern_problem(model: &str) -> Option<String> {
+    let is_wrong = model.find('*').is_some_and(|at| at + 1 < model.len());
+    is_wrong.then(|| format!("{model}: a name of models may have * only at its end"))
+}
+
+impl TenantEntry {
+    /// Returns what is wrong with its name, models and limits.
+    pub fn problems(&self) -> Vec<String> {
+        let name = &self.name;
+        // `.` and `..` cannot be part of a path.
+        let is_path = name.trim_matches('.').is_empty() || name.contains('/');
+        let is_wrong_name =
+            is_path || name.trim() != name || name.chars().count() > 64 || name.chars().any(char::is_control);
+        let is_wrong_time = self.expires.as_deref().is_some_and(|expires| parse_time(expires).is_none());
+        let wrong = [
+            (
+                is_wrong_name,
+                "name: expected 1 to 64 characters, without / and control characters, not only dots, and without spaces \
+                 around it",
+            ),
+            (self.max_concurrent == Some(0), "max_concurrent: expected a whole number, 1 or more"),
+            (is_wrong_time, "expires: expected a day such as 2030-01-31, or a time such as 2030-01-31T12:00:00Z"),
+        ];
+        let wrong = wrong.into_iter().filter(|(is_wrong, _)| *is_wrong).map(|(_, problem)| problem.to_owned());
+        wrong.chain(self.models.iter().filter_map(|model| pattern_problem(model))).collect()
+    }
+}
+
 /// Checks that the settings of each provider are valid and that its name is unique.
-fn providers(loaded: &Loaded, places: &Places<'_>) -> Vec<(String, String)> {
+fn providers(loaded: &Loaded, places: &Places<'_>) -> Vec<Problem> {
     let mut names = HashSet::new();
     let mut problems = Vec::new();
     for (n, plan) in loaded.pools().iter().enumerate() {
         let setting = if n == 0 { "gateway.upstream".to_owned() } else { format!("providers, entry {n}") };
+        let mut problem = |message: String| problems.push(Problem::new(places.of(&setting), message));
         if !names.insert(plan.name.clone()) {
-            problems.push((places.of(&setting), format!("another provider is named {}: set another name", plan.name)));
+            problem(format!("another provider is named {}: set another name", plan.name));
         }
-        let (kind, upstream) = match n {
-            0 => ("provider", &loaded.config.gateway.upstream),
-            n => ("kind", &loaded.config.providers[n - 1].upstream),
+        let gateway = &loaded.config.gateway;
+        let (kind, upstream, header) = match n.checked_sub(1).map(|n| &loaded.config.providers[n]) {
+            None => ("provider", &gateway.upstream, &None),
+            Some(entry) => ("kind", &entry.upstream, &entry.header),
         };
-        if plan.kind == ProviderKind::ApiKeyHeader && upstream.is_none() {
-            problems.push((places.of(&setting), format!("{kind} = \"api-key-header\" needs an upstream")));
+        let takes_header = plan.kind == ProviderKind::ApiKeyHeader;
+        if takes_header && upstream.is_none() {
+            problem(format!("{kind} = \"api-key-header\" needs an upstream"));
+        } else if header.is_some() && !takes_header {
+            problem(format!("header is only allowed for {kind} = \"api-key-header\""));
         } else if let Err(error) = plan.builder() {
-            problems.push((places.of(&setting), error.to_string().replace("provider =", &format!("{kind} ="))));
+            problem(error.to_string());
         }
     }
     problems

@@ -38,15 +38,6 @@ const VARIABLES: [(&str, &[&str]); 20] = [
     ("store.redis_password_file", &["KEYPOOL_REDIS_PASSWORD_FILE"]),
 ];
 
-/// Variables for the upstream, by provider.
-const UPSTREAMS: [(&str, &[&str]); 3] = [
-    ("gemini", &["GEMINI_API_BASE_URL", "GOOGLE_GEMINI_BASE_URL"]),
-    ("openai", &["OPENAI_API_BASE_URL", "OPENAI_BASE_URL", "OPENAI_API_BASE"]),
-    ("anthropic", &["ANTHROPIC_API_BASE_URL", "ANTHROPIC_BASE_URL"]),
-];
-
-const OF_ONE_MODEL: &str = "models.limits: expected limits such as { rpm = 10 }";
-
 /// The sources of settings: a file, the environment and command-line options. Each overrides the one before.
 #[derive(Clone, Debug, Default)]
 pub struct Inputs {
@@ -95,62 +86,31 @@ impl Inputs {
             let message = "the file is JSON, but a configuration is TOML; pass a key file with --keys";
             return Err(Problems::one(path.display(), message));
         }
-        let (environment, origins) = self.overlay(&text);
-        let config: Config = read(&path, &text, &environment).map_err(|problems| {
-            let problems = problems.into_iter().map(|problem| {
-                let place = origins.get(&problem.place).cloned().unwrap_or(problem.place);
-                // The limits of [[models]] are those of one model.
-                let of_one = problem.message.starts_with("models.limits: expected limits by model");
-                (place, if of_one { OF_ONE_MODEL.to_owned() } else { problem.message })
-            });
-            Problems::all(problems)
-        })?;
-        check(config, path, self.environment.clone(), &self.origins().unwrap_or_default())
-    }
-
-    /// Returns the origin of each setting that is set: an option, a variable, or a line of the file.
-    ///
-    /// # Errors
-    /// If the file cannot be read.
-    pub fn origins(&self) -> std::io::Result<BTreeMap<String, String>> {
-        let mut origins = BTreeMap::new();
-        let mut text = String::new();
-        if let Some(path) = &self.file {
-            text = std::fs::read_to_string(path)?;
-            if let Ok(table) = toml::de::DeTable::parse(&text) {
-                for (section, value) in table.get_ref() {
-                    let Some(settings) = value.get_ref().as_table() else { continue };
-                    for (setting, value) in settings {
-                        let line = 1 + text[..value.span().start].matches('\n').count();
-                        let name = format!("{}.{}", section.get_ref(), setting.get_ref());
-                        origins.insert(name, format!("{}:{line}", path.display()));
-                    }
+        let (overlay, mut origins) = self.overlay();
+        let mut config: Config = read(&path, &text, &overlay).map_err(|mut problems| {
+            for problem in &mut problems {
+                if let Some(origin) = origins.get(&setting(&problem.place)) {
+                    problem.place.clone_from(origin);
                 }
             }
+            Problems(problems)
+        })?;
+        // OPENAI_BASE_URL and the like are variables of clients, whose upstream is this gateway.
+        let variable = format!("{}_API_BASE_URL", config.gateway.provider.as_str().to_ascii_uppercase());
+        let upstream = self.environment.get(&variable).filter(|_| !origins.contains_key("gateway.upstream"));
+        if let Some(upstream) = upstream {
+            config.gateway.upstream = Some(upstream.to_owned());
+            origins.insert("gateway.upstream".to_owned(), variable);
         }
-        for (name, origin) in self.overlay(&text).1 {
-            let setting = name.trim_start_matches("KEYPOOL__").to_ascii_lowercase().replace("__", ".");
-            origins.insert(setting, origin);
+        for (setting, line) in lines(&text) {
+            origins.entry(setting).or_insert_with(|| format!("{}:{line}", path.display()));
         }
-        Ok(origins)
+        check(config, path, self.environment.clone(), &origins)
     }
 
-    /// Returns the provider that an option, a variable or the file with this text sets.
-    fn provider(&self, text: &str) -> String {
-        let by_option = self.options.iter().rev().find(|(_, setting, _)| *setting == "gateway.provider");
-        let variables = ["KEYPOOL__GATEWAY__PROVIDER", "KEYPOOL_PROVIDER"];
-        let by_variable = || variables.iter().find_map(|name| self.environment.get(name));
-        let by_file = || {
-            let file: toml::Table = toml::from_str(text).ok()?;
-            Some(file.get("gateway")?.get("provider")?.as_str()?.to_owned())
-        };
-        let named = by_option.and_then(|(.., values)| values.first().cloned());
-        named.or_else(|| by_variable().map(str::to_owned)).or_else(by_file).unwrap_or_else(|| "gemini".to_owned())
-    }
-
-    /// Returns all variables and options under names such as `KEYPOOL__SECTION__SETTING`, which override the file with
-    /// this text, and the origin of each.
-    fn overlay(&self, text: &str) -> (Environment, BTreeMap<String, String>) {
+    /// Returns all variables and options under names such as `KEYPOOL__SECTION__SETTING`, which override the file, and the
+    /// origin of each setting.
+    fn overlay(&self) -> (Environment, BTreeMap<String, String>) {
         // Each setting with its value and its origin.
         let mut all: BTreeMap<String, (String, String)> = BTreeMap::new();
         let mut set = |setting: &str, value: String, origin: &str| {
@@ -165,11 +125,6 @@ impl Inputs {
             let listen = format!("{host}:{}", port.unwrap_or("5000"));
             set("gateway.listen", toml_text(&listen), "LISTEN_HOST and LISTEN_PORT");
         }
-        let provider = self.provider(text);
-        let upstream = UPSTREAMS.iter().find(|(name, _)| *name == provider).and_then(|(_, names)| get(names));
-        if let Some((name, value)) = upstream {
-            set("gateway.upstream", toml_text(value), name);
-        }
         for (setting, names) in VARIABLES {
             let Some((name, value)) = get(names) else { continue };
             let value = if setting == "pool.key_files" {
@@ -180,8 +135,7 @@ impl Inputs {
             set(setting, value, name);
         }
         for (name, value) in self.environment.overlay() {
-            let setting = name.trim_start_matches("KEYPOOL__").replace("__", ".");
-            set(&setting, value.to_owned(), name);
+            set(&setting(name), value.to_owned(), name);
         }
         for (option, setting, values) in &self.options {
             let is_list = matches!(*setting, "pool.key_files" | "gateway.hosts" | "gateway.origins" | "pool.fallback");
@@ -191,9 +145,27 @@ impl Inputs {
             };
             set(setting, value, option);
         }
-        let origins = all.iter().map(|(name, (_, origin))| (name.clone(), origin.clone())).collect();
+        let origins = all.iter().map(|(name, (_, origin))| (setting(name), origin.clone())).collect();
         (Environment::from_vars(all.into_iter().map(|(name, (value, _))| (name, value))), origins)
     }
+}
+
+/// Returns the setting of a variable `KEYPOOL__SECTION__SETTING`, such as `section.setting`.
+fn setting(variable: &str) -> String {
+    variable.trim_start_matches("KEYPOOL__").to_ascii_lowercase().replace("__", ".")
+}
+
+/// Returns the line of each setting in a file with this text.
+fn lines(text: &str) -> Vec<(String, usize)> {
+    let Ok(file) = toml::de::DeTable::parse(text) else { return Vec::new() };
+    let sections = file.get_ref().iter().filter_map(|(section, value)| Some((section, value.get_ref().as_table()?)));
+    let settings = sections.flat_map(|(section, settings)| {
+        settings.iter().map(move |(setting, value)| {
+            let line = 1 + text[..value.span().start].matches('\n').count();
+            (format!("{}.{}", section.get_ref(), setting.get_ref()), line)
+        })
+    });
+    settings.collect()
 }
 
 fn toml_text(text: &str) -> String {
@@ -218,26 +190,6 @@ fn usual_file(environment: &Environment) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn upstream_variables_of_other_providers_are_ignored() {
-        let variables =
-            [("GEMINI_API_BASE_URL", "http://gemini.example"), ("OPENAI_BASE_URL", "http://openai.example")];
-        let upstream = |option: Option<&str>, file: &str| {
-            let mut inputs = Inputs { environment: Environment::from_vars(variables), ..Inputs::default() };
-            inputs.option("--provider", "gateway.provider", option.map(str::to_owned));
-            inputs.overlay(file).0.get("KEYPOOL__GATEWAY__UPSTREAM").map(str::to_owned)
-        };
-        let openai = "[gateway]\nprovider = \"openai\"\n";
-        for (option, file, expected) in [
-            (None, "", Some("\"http://gemini.example\"")),
-            (None, openai, Some("\"http://openai.example\"")),
-            (Some("gemini"), openai, Some("\"http://gemini.example\"")),
-            (Some("anthropic"), openai, None),
-        ] {
-            assert_eq!(upstream(option, file).as_deref(), expected, "{option:?} {file}");
-        }
-    }
 
     #[test]
     fn flags_accept_the_spellings_of_container_variables() {

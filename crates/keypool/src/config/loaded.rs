@@ -16,26 +16,17 @@ use super::{Config, ProviderKind, SecretText, schema::LogFormat};
 
 /// The problems of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problems(Vec<(String, String)>);
+pub struct Problems(pub Vec<Problem>);
 
 impl Problems {
     pub fn one(place: impl fmt::Display, message: impl Into<String>) -> Self {
-        Self(vec![(place.to_string(), message.into())])
-    }
-
-    pub(super) fn all(problems: impl IntoIterator<Item = (String, String)>) -> Self {
-        Self(problems.into_iter().collect())
-    }
-
-    /// Returns each place with its message.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(place, message)| (&**place, &**message))
+        Self(vec![Problem::new(place.to_string(), message)])
     }
 }
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lines: Vec<String> = self.iter().map(|(place, message)| format!("{place}: {message}")).collect();
+        let lines: Vec<String> = self.0.iter().map(ToString::to_string).collect();
         f.write_str(&lines.join("\n"))
     }
 }
@@ -60,6 +51,8 @@ pub struct Loaded {
     pub proxies: BTreeMap<String, SecretText>,
     /// The hash of each tenant's token, in the order of the configuration.
     pub tenant_hashes: Vec<[u8; 32]>,
+    /// The origin of each setting that is set: an option, a variable, or a line of the file.
+    pub origins: BTreeMap<String, String>,
     /// The absolute path of [`USUAL_KEY_FILE`] if it exists, or existed at an earlier load of this process.
     pub usual_key_file: Option<PathBuf>,
 }

@@ -280,16 +280,19 @@ pub struct ExitEntry {
 }
 
 /// An entry of `[[tenants]]`. Its limits apply to all processes that share the store together.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema, utoipa::ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TenantEntry {
     /// The tenant's name.
     pub name: String,
     /// The tenant's token.
+    #[schema(ignore)]
     pub token: Option<SecretText>,
     /// A file that holds the token.
+    #[schema(ignore)]
     pub token_file: Option<PathBuf>,
     /// The SHA-256 hash of the token, in hex, instead of the token itself.
+    #[schema(ignore)]
     pub token_hash: Option<String>,
     /// Models that the tenant may use; a name may end in `*`. Default: all.
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, future::BoxFuture};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header, request::Parts};
 use http_body_util::{BodyExt, Limited};
 use keypool_dialect::{Error, ErrorKind, Frontend, NativeRequest};
 use tower_keypool::{Attempts, KeyRequest, Usage, classify::UsageReader, fallback::BodyForModel};
@@ -49,19 +49,7 @@ impl From<Error> for Failure {
 
 impl From<ApiError> for Failure {
     fn from(error: ApiError) -> Self {
-        let kind = match error.status {
-            StatusCode::FORBIDDEN => ErrorKind::PermissionDenied,
-            StatusCode::NOT_FOUND => ErrorKind::NotFound,
-            StatusCode::CONFLICT => ErrorKind::Conflict,
-            StatusCode::PAYLOAD_TOO_LARGE => ErrorKind::TooLarge,
-            StatusCode::UNSUPPORTED_MEDIA_TYPE => ErrorKind::UnsupportedMedia,
-            StatusCode::TOO_MANY_REQUESTS => ErrorKind::RateLimited,
-            StatusCode::BAD_GATEWAY => ErrorKind::BadUpstream,
-            StatusCode::SERVICE_UNAVAILABLE => ErrorKind::NoKeys,
-            StatusCode::GATEWAY_TIMEOUT => ErrorKind::Timeout,
-            status if status.is_client_error() => ErrorKind::InvalidRequest,
-            _ => ErrorKind::Internal,
-        };
+        let kind = ErrorKind::of_status(error.status.as_u16().into());
         let retry_after = error.retry_after_seconds().map(HeaderValue::from);
         Self { error: Error::new(kind, error.message), retry_after, attempts: Box::default() }
     }

@@ -161,7 +161,7 @@ async fn forward(mut incoming: Incoming, address: Option<Address>) -> Result<Res
         None => {}
     }
     let body = if resource.changes_table() {
-        Box::pin(resources::learn(&app, &provider, &tenant, &resource, &mut head, body, address)).await?
+        Box::pin(resources::learn(&app, resource, &mut head, body, address)).await?
     } else {
         body
     };

@@ -43,7 +43,7 @@ pub struct ProviderPool {
     pub pool: KeyPool,
     service: KeyPoolService<Upstream>,
     /// The settings at the start, which say where keys are sent.
-    plan: PoolPlan,
+    pub plan: PoolPlan,
     /// The keys that only the database lists.
     stored: ArcSwap<HashSet<KeyId>>,
 }

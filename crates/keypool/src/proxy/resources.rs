@@ -28,7 +28,7 @@ use super::{
     route::{Dialect, Endpoint, decoded},
     uploads,
 };
-use crate::{app::AppState, error::ApiError, tenants::Tenant};
+use crate::{app::AppState, config::ProviderKind, error::ApiError, tenants::Tenant};
 
 /// How long entries of the database are cached. Another process may remove an entry meanwhile.
 const CACHE_TTL: Duration = Duration::from_secs(60);
@@ -159,11 +159,11 @@ impl Resources {
 }
 
 /// How a request concerns resources.
-#[derive(Clone, Debug)]
 pub struct ResourceAccess {
-    dialect: Dialect,
+    provider: Arc<ProviderPool>,
+    tenant: Arc<Tenant>,
     method: Method,
-    /// The resource, or the collection, in its path.
+    /// What its path names; `None` for an unknown path.
     place: Option<PathName>,
     /// Whether its response may name new resources.
     reads_response: bool,
@@ -171,39 +171,21 @@ pub struct ResourceAccess {
 
 impl ResourceAccess {
     pub fn of(incoming: &Incoming) -> Self {
-        let (route, head) = (&incoming.route, &incoming.head);
+        let Incoming { route, tenant, provider, head, body, .. } = incoming;
         let place = names::in_path(route.dialect, head.uri.path());
         let is_content = head.uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "alt=media"));
-        // The ends of paths that are not those of a collection, but create resources.
-        let creates = match route.dialect {
-            Dialect::Gemini => {
-                &["BatchGenerateContent", "BatchEmbedContent", "batchGenerateContent", "predictLongRunning"][..]
-            }
-            Dialect::OpenAi => &[
-                "/complete",
-                "/remix",
-                "/threads/runs",
-                "/videos/edits",
-                "/videos/extensions",
-                // xAI's path.
-                "/videos/generations",
-            ],
-            // The response is the batch.
-            Dialect::Anthropic => &["/cancel"],
-        };
         let reads_response = match &place {
             _ if head.method == Method::DELETE || is_content => false,
             _ if route.endpoint == Endpoint::Upload => true,
-            _ if creates.iter().any(|end| head.uri.path().ends_with(end)) => true,
-            Some(place) if place.collection == "completions" => incoming.body.data().is_some_and(|data| is_kept(data)),
-            Some(place) => place.is_whole(),
             // A model that runs code gets a container.
-            None if route.endpoint == Endpoint::Messages => {
-                incoming.body.data().is_some_and(|data| memmem::find(data, b"\"code_execution").is_some())
+            _ if route.endpoint == Endpoint::Messages => {
+                body.data().is_some_and(|data| memmem::find(data, b"\"code_execution").is_some())
             }
-            None => false,
+            Some(place) if place.is_chats() => body.data().is_some_and(|data| is_kept(data)),
+            place => place.as_ref().is_some_and(PathName::may_create),
         };
-        Self { dialect: route.dialect, method: head.method.clone(), place, reads_response }
+        let (provider, tenant, method) = (Arc::clone(provider), Arc::clone(tenant), head.method.clone());
+        Self { provider, tenant, method, place, reads_response }
     }
 
     /// Reports whether the response is read, so that it must be uncompressed.
@@ -216,29 +198,23 @@ impl ResourceAccess {
         self.reads_response || self.method == Method::DELETE
     }
 
-    /// Reports whether the response could contain resources of all tenants: lists that are not in the table, `ChatKit`'s
-    /// threads, and unknown paths of Gemini and Anthropic. Other APIs may have any paths.
-    fn may_show_others(&self, path: &str) -> bool {
-        let path = decoded(path);
-        let path = path.trim_end_matches('/');
-        let is_post = self.method == Method::POST && !path.contains("/chat/completions/");
-        let is_of_models =
-            matches!(self.method, Method::GET | Method::HEAD) && path.split('/').any(|at| at == "models");
+    /// Returns why only the gateway's own token may use the path. Providers of the kind `api-key-header` may have any
+    /// paths.
+    fn refusal(&self) -> Option<&'static str> {
+        let may_be_unknown = self.provider.plan.kind == ProviderKind::ApiKeyHeader;
         match &self.place {
-            Some(place) => place.name.is_none() && !is_post,
-            None => self.dialect != Dialect::OpenAi && !is_post && !is_of_models,
+            _ if self.tenant.name.is_none() => None,
+            None if may_be_unknown => None,
+            None => Some("the gateway does not know this path"),
+            Some(place) if place.may_show_others(&self.method) => Some("the response could contain data of others"),
+            Some(_) => None,
         }
     }
 
     /// Returns the collection whose list is requested.
     pub fn list(&self) -> Option<&'static str> {
-        let listed = match self.dialect {
-            Dialect::Gemini => &["files", "cachedContents", "batches", "tunedModels", "fileSearchStores"][..],
-            Dialect::OpenAi => &["files", "batches", "vector_stores", "assistants", "containers", "videos", "jobs"],
-            Dialect::Anthropic => &["files", "batches"],
-        };
-        let place = self.place.as_ref().filter(|place| self.method == Method::GET && place.name.is_none())?;
-        (place.is_whole() && listed.contains(&place.collection)).then_some(place.collection)
+        let place = self.place.as_ref().filter(|place| self.method == Method::GET && place.is_list());
+        place.and_then(PathName::collection)
     }
 }
 
@@ -265,10 +241,11 @@ fn host(provider: &ProviderPool) -> &str {
 /// Returns the project that holds the resources which a request names in its path, its query and its body.
 ///
 /// # Errors
-/// 404 for an unknown resource, one of another tenant, or a path that shows those of all tenants; 400 for resources of
+/// 404 for an unknown resource, one of another tenant, or a path that is not open to tenants; 400 for resources of
 /// two projects, or an unreadable body; 413 or 415 for a body that cannot be searched; 503 if the table cannot be read.
 pub async fn pinned(incoming: &Incoming, access: &ResourceAccess) -> Result<Option<Arc<str>>, ApiError> {
-    let Incoming { app, route, tenant, provider, head, body, .. } = incoming;
+    let ResourceAccess { provider, tenant, place, .. } = access;
+    let Incoming { app, route, head, body, .. } = incoming;
     if route.endpoint == Endpoint::Upload
         && let Some(id) = head.uri.query().and_then(uploads::upload_id)
     {
@@ -276,12 +253,11 @@ pub async fn pinned(incoming: &Incoming, access: &ResourceAccess) -> Result<Opti
         let session = session.filter(|session| session.tenant.as_deref() == tenant.name.as_deref());
         return Ok(Some(session.ok_or_else(|| not_found(route.dialect, "this upload"))?.project.as_str().into()));
     }
-    if tenant.name.is_some() && access.may_show_others(head.uri.path()) {
-        let message =
-            "the response could contain data of other tenants: only the gateway's own token may use this path";
-        return Err(ApiError::not_found(format!("{}: {message}", head.uri.path())));
+    if let Some(reason) = access.refusal() {
+        let path = head.uri.path();
+        return Err(ApiError::not_found(format!("{path}: {reason}, so only the gateway's own token may use it")));
     }
-    let mut named: Vec<String> = access.place.as_ref().and_then(|place| place.name.clone()).into_iter().collect();
+    let mut named: Vec<String> = place.as_ref().and_then(|place| place.name.clone()).into_iter().collect();
     if is_json(head) {
         check_readable(&head.headers)?;
         match body.data() {
@@ -372,9 +348,7 @@ fn not_found(dialect: Dialect, name: &str) -> ApiError {
 /// 503 if the table cannot be written; 502 if the response breaks off.
 pub async fn learn(
     app: &AppState,
-    provider: &Arc<ProviderPool>,
-    tenant: &Arc<Tenant>,
-    access: &ResourceAccess,
+    access: ResourceAccess,
     head: &mut response::Parts,
     answer: Body,
     address: Option<Address>,
@@ -384,20 +358,13 @@ pub async fn learn(
         && let Some(PathName { name: Some(name), rest, .. }) = &access.place
         && rest.is_empty()
     {
-        app.resources.forget(&table_name(provider, name)).await?;
+        app.resources.forget(&table_name(&access.provider, name)).await?;
     }
     let project = head.extensions.get::<Attempts>().and_then(|attempts| Some(attempts.last()?.project().to_owned()));
     let Some(project) = project.filter(|_| access.reads_response && head.status.is_success()) else {
         return Ok(answer);
     };
-    let learner = Learner {
-        app: Arc::clone(app),
-        provider: Arc::clone(provider),
-        tenant: Arc::clone(tenant),
-        collection: access.place.as_ref().map(|place| place.collection),
-        project,
-        address,
-    };
+    let learner = Learner { app: Arc::clone(app), access, project, address };
     if headers::is_event_stream(&head.headers) {
         return Ok(learner.events(answer));
     }
@@ -406,9 +373,7 @@ pub async fn learn(
 
 struct Learner {
     app: AppState,
-    provider: Arc<ProviderPool>,
-    tenant: Arc<Tenant>,
-    collection: Option<&'static str>,
+    access: ResourceAccess,
     project: String,
     address: Option<Address>,
 }
@@ -420,14 +385,15 @@ impl Learner {
         if answer.get("store") == Some(&Value::Bool(false)) {
             return Ok(());
         }
-        for name in names::in_answer(self.provider.dialect, self.collection, &answer, host(&self.provider)) {
+        let ResourceAccess { provider, tenant, place, .. } = &self.access;
+        for name in names::in_answer(provider.dialect, place.as_ref(), &answer, host(provider)) {
             let default_expiry = || {
                 // Rounded to days, so that repeated responses yield the same value.
                 let today = jiff::Timestamp::now().as_millisecond() / DAY_MS;
                 (!names::is_permanent(&name)).then(|| (today + KEPT_DAYS) * DAY_MS)
             };
             let expires = names::expiry(&answer).or_else(default_expiry);
-            self.app.resources.learn(&table_name(&self.provider, &name), &self.project, &self.tenant, expires).await?;
+            self.app.resources.learn(&table_name(provider, &name), &self.project, tenant, expires).await?;
         }
         Ok(())
     }
@@ -465,7 +431,7 @@ impl Learner {
     fn with_own_address(&self, text: &[u8]) -> Option<Value> {
         memmem::find(text, b"\"results_url\"")?;
         let mut batch = serde_json::from_slice(text).ok()?;
-        self.address.as_ref()?.replace_results_url(&self.provider, &mut batch).then_some(batch)
+        self.address.as_ref()?.replace_results_url(&self.access.provider, &mut batch).then_some(batch)
     }
 
     /// Passes on events. An event that names a new resource is held until the resource is recorded.
@@ -483,15 +449,8 @@ impl Learner {
     }
 
     async fn lines(&self, line: &mut BytesMut, mut data: &[u8]) -> Result<(), ApiError> {
-        const NAMING: [&[u8]; 7] = [
-            b"response.created",
-            b"\"chat.completion.chunk\"",
-            b"interaction.",
-            b"\"container\"",
-            b"\"container_id\"",
-            b"\"file_id\"",
-            b"\"interaction\"",
-        ];
+        const NAMING: [&[u8]; 5] =
+            [b"response.created", b"chat.completion.chunk", b"\"interaction", b"\"container", b"\"file_id\""];
         while let Some(end) = memchr(b'\n', data) {
             line.extend_from_slice(&data[..end]);
             data = &data[end + 1..];

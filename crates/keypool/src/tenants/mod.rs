@@ -42,21 +42,6 @@ pub fn of_counted(id: &str) -> Option<&str> {
     id.strip_prefix("tenant:")
 }
 
-/// Checks the name of a new tenant.
-///
-/// # Errors
-/// What a name must be.
-pub fn check_name(name: &str) -> Result<(), &'static str> {
-    // `.` and `..` cannot be part of a path.
-    let is_path = name.trim_matches('.').is_empty() || name.contains('/');
-    if is_path || name.trim() != name || name.chars().count() > 64 || name.chars().any(char::is_control) {
-        return Err(
-            "expected 1 to 64 characters, without / and control characters, not only dots, and without spaces around it",
-        );
-    }
-    Ok(())
-}
-
 /// Adds a tenant to the database, and returns its token.
 ///
 /// # Errors

@@ -183,8 +183,8 @@ async fn keys_are_added_changed_tested_and_removed() {
     let shown = get(&gateway, "/keys?text=MINE").await;
     assert_eq!((&shown["total"], &shown["keys"][0]["id"]), (&json!(1), &json!("new")));
     assert_eq!(shown["keys"][0]["in_database"], true);
-    assert_eq!(shown["projects"][0]["name"], "p");
-    let rpm = &shown["projects"][0]["models"][0]["limits"][0];
+    assert_eq!(shown["keys"][0]["project"], "p");
+    let rpm = &shown["keys"][0]["limits"][0];
     assert_eq!((&rpm["limit"], &rpm["span"], &rpm["source"]), (&json!(7), &json!("minute"), &json!("given")));
 
     let tested = ask(&gateway, Method::POST, "/keys/new/test", Value::Null).await.json();
@@ -203,6 +203,15 @@ async fn keys_are_added_changed_tested_and_removed() {
     let tested = ask(&gateway, Method::POST, "/keys/new/test", Value::Null).await.json();
     assert_eq!((&tested["works"], &tested["class"]), (&json!(false), &json!("key_rejected")), "{tested}");
     assert_eq!(get(&gateway, "/keys/new").await["state"], "usable", "a test does not change the state");
+
+    for (options, why) in [
+        (json!({ "secret": key(7), "api_key": key(8) }), "api_key: a key in the database cannot have this option"),
+        (json!({ "secret": TOKEN }), "this is the gateway's own token"),
+        (json!({ "id": "none" }), "secret: expected the key as a string"),
+    ] {
+        let refused = ask(&gateway, Method::POST, "/keys", options).await;
+        assert!(refused.status == 400 && message(&refused).contains(why), "{}", refused.text());
+    }
 
     assert_eq!(ask(&gateway, Method::DELETE, "/keys/new", Value::Null).await.status, 200);
     assert_eq!(ask(&gateway, Method::GET, "/keys/new", Value::Null).await.status, 404);
@@ -273,9 +282,16 @@ async fn tenant_is_added_used_and_removed() {
     for name in [".", "..", "a/b", ""] {
         assert_eq!(ask(&gateway, Method::POST, "/tenants", json!({ "name": name })).await.status, 400, "{name}");
     }
-    let unknown_field = ask(&gateway, Method::POST, "/tenants", json!({ "name": "bob", "rpn": 5 })).await;
-    assert_eq!(unknown_field.status, 400);
-    assert!(message(&unknown_field).contains("rpn"), "{}", message(&unknown_field));
+    for (field, value) in [
+        ("rpn", json!(5)),
+        ("token", json!("chosen")),
+        ("models", json!(["*flash"])),
+        ("max_concurrent", json!(0)),
+        ("expires", json!("soon")),
+    ] {
+        let refused = ask(&gateway, Method::POST, "/tenants", json!({ "name": "bob", field: value })).await;
+        assert!(refused.status == 400 && message(&refused).contains(field), "{}", refused.text());
+    }
 }
 
 #[tokio::test]
@@ -355,6 +371,10 @@ async fn events_are_listed_and_streamed_as_sentences() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert!(sentences.contains(&disabled), "{sentences:?}");
+    let shown = get(&gateway, "/keys/key-0").await;
+    let targets: Vec<_> =
+        shown["breakers"].as_array().expect("a list").iter().map(|breaker| &breaker["target"]).collect();
+    assert_eq!(targets, ["key key-0", "project project-0 for gemini-2.5-flash"], "of the key and its project: {shown}");
     let cooling = sentences.iter().find(|sentence| sentence.contains("Slow down.")).expect("the cooldown");
     assert!(cooling.starts_with("project project-0 for gemini-2.5-flash is not used for "), "{cooling}");
 }

@@ -354,18 +354,19 @@ async fn resources_of_openai_are_pinned() {
     );
 }
 
-/// Starts a gateway with two tenants and providers of the kinds `openai` and `anthropic`.
-async fn with_three_kinds(
+/// Starts a gateway with two tenants and a provider of each kind.
+async fn with_all_kinds(
     answer: impl Fn(&Request<Bytes>) -> Response<Full<Bytes>> + Send + Sync + 'static,
 ) -> (Upstream, Gateway) {
     let upstream = Upstream::start(answer).await;
-    let provider = |kind: &str| {
+    let provider = |kind: &str, name: &str| {
         format!(
-            "[[providers]]\nkind = \"{kind}\"\nkeys = [{{ secret = \"sk-{kind}-not-a-real-key\" }}]\nupstream = \"{}\"\n",
+            "[[providers]]\nkind = \"{kind}\"\nname = \"{name}\"\nkeys = [{{ secret = \"sk-{name}-not-a-real-key\" }}]\nupstream = \"{}\"\n",
             upstream.url
         )
     };
-    let config = provider("openai") + &provider("anthropic") + TENANTS;
+    let providers = [("openai", "openai"), ("anthropic", "anthropic"), ("api-key-header", "other")];
+    let config = providers.map(|(kind, name)| provider(kind, name)).concat() + TENANTS;
     let gateway = Gateway::configured(&upstream.url, 1, &config);
     (upstream, gateway)
 }
@@ -376,7 +377,7 @@ fn empty_object(_: &Request<Bytes>) -> Response<Full<Bytes>> {
 
 #[tokio::test]
 async fn names_are_found_in_every_place_of_a_body() {
-    let (upstream, gateway) = with_three_kinds(empty_object).await;
+    let (upstream, gateway) = with_all_kinds(empty_object).await;
     let send = async |token: &str, path: &str, body: &str| {
         let request = Request::post(path).header("x-goog-api-key", token).header("content-type", "application/json");
         gateway.send(request.body(Full::from(body.to_owned())).expect("a request")).await
@@ -406,14 +407,22 @@ async fn names_are_found_in_every_place_of_a_body() {
 
 #[tokio::test]
 async fn tenant_reads_its_own_resources_only() {
-    let (upstream, gateway) = with_three_kinds(empty_object).await;
+    let (upstream, gateway) = with_all_kinds(empty_object).await;
     for (method, path) in [
         (Method::GET, "/openai/v1/chat/completions"),
         (Method::HEAD, "/openai/v1/chat/completions"),
         (Method::GET, "/openai/v1/chat/completions/chatcmpl-1"),
         (Method::DELETE, "/openai/v1/chat/completions/chatcmpl-1"),
         (Method::POST, "/openai/v1/chat/completions/chatcmpl-1"),
+        // Unknown paths.
         (Method::GET, "/openai/v1/chatkit/threads/cthr_1"),
+        (Method::POST, "/openai/v1/chatkit/sessions/cksess_1/cancel"),
+        (Method::GET, "/openai/v1/organization/usage/completions"),
+        (Method::GET, "/openai/v1/Files/file-1"),
+        (Method::POST, "/anthropic/v1/sessions"),
+        (Method::POST, "/v1beta/agents/a"),
+        (Method::DELETE, "/openai/v1/models/ft:gpt-5:a::b"),
+        (Method::GET, "/openai/v1/audio/speech"),
         (Method::GET, "/openai/v1/evals"),
         (Method::GET, "/openai/v1/skills"),
         (Method::GET, "/anthropic/v1/skills"),
@@ -437,14 +446,20 @@ async fn tenant_reads_its_own_resources_only() {
         let status = get(&gateway, "token-of-a", path).await.status;
         assert!(status == 200 || path == "/openai/v1/models/gpt-5", "{path}: {status}");
     }
-    for path in ["/openai/v1/evals", "/openai/v1/chatkit/threads/cthr_1"] {
+    for path in ["/openai/v1/evals", "/openai/v1/chatkit/threads/cthr_1", "/anthropic/v1/sessions/sesn_1"] {
         assert_eq!(get(&gateway, TOKEN, path).await.status, 200, "the gateway's own token sees everything");
+    }
+    // A provider of the kind `api-key-header` may have any paths.
+    for (path, status) in [("/to/other/v1/voices/21m00Tcm4TlvDq8ikWAM", 200), ("/to/other/v1/files/file-1", 404)] {
+        let request = Request::get(path).header("authorization", "Bearer token-of-a").body(Full::default());
+        let answer = gateway.send(request.expect("a request")).await;
+        assert_eq!(answer.status, status, "{path}: {}", answer.text());
     }
 }
 
 #[tokio::test]
 async fn resources_that_other_answers_create_are_known() {
-    let (_upstream, gateway) = with_three_kinds(|request| {
+    let (_upstream, gateway) = with_all_kinds(|request| {
         let path = request.uri().path();
         let is_stream = request.body().windows(13).any(|bytes| bytes == b"\"stream\":true");
         let id = |id: &str| json!({ "id": id });
@@ -459,9 +474,6 @@ async fn resources_that_other_answers_create_are_known() {
             ("POST", "/v1/videos/extensions") => id("video_4"),
             ("POST", "/v1/videos/generations") => json!({ "request_id": "5d1c" }),
             ("POST", "/v1/videos/characters") => id("char_1"),
-            ("POST", "/v1/audio/voice_consents") => id("cons_1"),
-            ("POST", "/v1/agents") => id("agent_1"),
-            ("POST", "/v1/agents/sessions") => id("asess_1"),
             ("POST", "/v1/chat/completions") if is_stream => {
                 json!({ "id": "chatcmpl-2", "object": "chat.completion.chunk" })
             }
@@ -499,9 +511,6 @@ async fn resources_that_other_answers_create_are_known() {
         ("/openai/v1/videos/extensions", json!({}), "/openai/v1/videos/video_4"),
         ("/openai/v1/videos/generations", ask.clone(), "/openai/v1/videos/5d1c"),
         ("/openai/v1/videos/characters", json!({}), "/openai/v1/videos/characters/char_1"),
-        ("/openai/v1/audio/voice_consents", json!({}), "/openai/v1/audio/voice_consents/cons_1"),
-        ("/openai/v1/agents", ask.clone(), "/openai/v1/agents/agent_1"),
-        ("/openai/v1/agents/sessions", json!({}), "/openai/v1/agents/sessions/asess_1/items"),
         ("/openai/v1/chat/completions", kept.clone(), "/openai/v1/chat/completions/chatcmpl-1/messages"),
         ("/openai/v1/chat/completions", streamed(&kept), "/openai/v1/chat/completions/chatcmpl-2"),
         ("/openai/v1/assistants", ask.clone(), "/openai/v1/assistants/asst_1"),
@@ -647,25 +656,4 @@ async fn results_of_anthropic_batches_are_fetched_through_the_gateway() {
         }
         assert_eq!(gateway.get(&format!("{path}/results")).await.text(), "{}\n");
     }
-}
-
-#[tokio::test]
-async fn sessions_of_anthropic_stay_with_the_project_of_their_agent() {
-    let upstream = Upstream::start(|request| {
-        let id = request.uri().path().rsplit('/').next().unwrap_or_default().replace("sessions", "sesn");
-        reply(200, "application/json", json!({ "id": format!("{id}_1") }).to_string())
-    })
-    .await;
-    let gateway = Gateway::start(&upstream.url, 3, &["--db", "none", "--provider", "anthropic"]);
-    let agent = gateway.post("/anthropic/v1/agents", &json!({ "model": "claude-sonnet-4-5" })).await;
-    assert_eq!(agent.json()["id"], "agents_1", "{}", agent.text());
-    for _ in 0..3 {
-        let session = gateway.post("/anthropic/v1/sessions", &json!({ "agent": "agents_1" })).await;
-        let events = gateway.post("/anthropic/v1/sessions/sesn_1/events", &json!({ "events": [] })).await;
-        for answer in [session, events] {
-            assert_eq!(answer.header("x-keypool-key"), agent.header("x-keypool-key"), "{}", answer.text());
-        }
-    }
-    let unknown = gateway.post("/anthropic/v1/sessions", &json!({ "agent": "agents_2" })).await;
-    assert_eq!(unknown.status, StatusCode::NOT_FOUND);
 }

@@ -1,15 +1,14 @@
 //! Tasks as rows of CSV or TSV.
 
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Read};
 
 use serde_json::Value;
 
 use super::{Item, Place, not_utf8, read_line};
 use crate::batch::task::{Task, temperature, tokens};
 
-/// The error for a carriage return that the parser would take as the end of the row.
-const BARE_CR: &str =
-    "a carriage return outside quotes has no line feed after it: `tr '\\r' '\\n'` converts such line ends";
+/// A blank row after the last one. If a quote is still open, its field ends with it.
+const END: &[u8] = "\n\u{2029}".as_bytes();
 
 /// Returns the rows after the header, which must name the column of the prompt. The header decides which delimiter is
 /// used.
@@ -18,21 +17,60 @@ pub(super) fn rows<R: BufRead + Send + 'static>(
     column: &str,
     delimiters: &[u8],
 ) -> io::Result<impl Iterator<Item = Item> + Send + use<R>> {
+    let (delimiter, head) = header(&mut source, column, delimiters)?;
+    let prompt = head.iter().position(|name| name.eq_ignore_ascii_case(column)).expect("the header has this column");
+    let mut reader = reader(source.chain(END), delimiter);
+    let mut record = csv::ByteRecord::new();
+    Ok(std::iter::from_fn(move || {
+        loop {
+            // The reader counts from the line after the header.
+            match reader.read_byte_record(&mut record) {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(error) => return Some(Item::fatal(Place::Line(reader.position().line() + 1), error)),
+            }
+            let text = record.as_slice();
+            let line_feeds = text.split(|byte| *byte == b'\n').skip(1).count() as u64;
+            let line = reader.position().line() - line_feeds;
+            if text.ends_with(END) {
+                // This row does not end with a line feed.
+                let place = Place::Line(line + 1);
+                return Some(Item::fatal(place, "a quote is not closed before the end of the file"));
+            }
+            let place = Place::Line(line);
+            let Ok(mut row) = record.iter().map(std::str::from_utf8).collect::<Result<Vec<_>, _>>() else {
+                return Some(Item::wrong(place, not_utf8(text)));
+            };
+            if let Some(last) = row.last_mut() {
+                *last = last.trim_end_matches('\r');
+            }
+            // Spreadsheets may end with empty rows.
+            if row.iter().any(|value| !value.trim().is_empty()) {
+                return Some(Item { place, task: task(&head, prompt, &row), is_fatal: false });
+            }
+        }
+    }))
+}
+
+/// Reads the header. Returns its delimiter and the names of the columns.
+fn header(source: &mut impl BufRead, column: &str, delimiters: &[u8]) -> io::Result<(u8, Vec<String>)> {
     let invalid = |message: String| io::Error::new(io::ErrorKind::InvalidData, message);
     let mut first = Vec::new();
-    read_line(&mut source, &mut first)?;
+    read_line(source, &mut first)?;
     if std::str::from_utf8(&first).is_err() || first.contains(&0) {
         return Err(invalid(not_utf8(&first).to_owned()));
     }
-    if trim_end(&first).contains(&b'\r') {
-        return Err(invalid(format!("line 1: {BARE_CR}")));
+    if first.trim_ascii_end().contains(&b'\r') {
+        let why = "a carriage return has no line feed after it: `tr '\\r' '\\n'` converts such line ends";
+        return Err(invalid(format!("line 1: {why}")));
     }
-    let is_prompt = |name: &String| name.eq_ignore_ascii_case(column);
-    let heads: Vec<_> = delimiters.iter().map(|delimiter| (*delimiter, head(&first, *delimiter))).collect();
-    let Some((delimiter, head)) = heads.iter().find(|(_, head)| head.iter().any(is_prompt)).cloned() else {
+    let heads: Vec<_> = delimiters.iter().map(|delimiter| (*delimiter, names(&first, *delimiter))).collect();
+    let Some((delimiter, head)) =
+        heads.iter().find(|(_, head)| head.iter().any(|name| name.eq_ignore_ascii_case(column))).cloned()
+    else {
         let most = heads.iter().map(|(_, head)| head).max_by_key(|head| head.len());
-        let names: Vec<_> = most.into_iter().flatten().filter(|name| !name.is_empty()).map(String::as_str).collect();
-        let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        let named: Vec<_> = most.into_iter().flatten().filter(|name| !name.is_empty()).map(String::as_str).collect();
+        let names = if named.is_empty() { "none".to_owned() } else { named.join(", ") };
         return Err(invalid(format!("line 1: there is no column `{column}`; the columns are: {names}")));
     };
     for (at, name) in head.iter().enumerate() {
@@ -40,54 +78,30 @@ pub(super) fn rows<R: BufRead + Send + 'static>(
             return Err(invalid(format!("line 1: two columns are named `{name}`")));
         }
     }
-    let prompt = head.iter().position(is_prompt).expect("the header has this column");
-    let mut reader = RecordReader { source, delimiter, line: 1, failed: false };
-    Ok(std::iter::from_fn(move || {
-        loop {
-            let (place, record) = match reader.next()? {
-                Ok(record) => record,
-                Err(item) => return Some(item),
-            };
-            // Spreadsheets may end with empty rows.
-            if record.iter().any(|value| !value.trim().is_empty()) {
-                return Some(Item { place, task: task(&head, prompt, &record), is_fatal: false });
-            }
-        }
-    }))
+    Ok((delimiter, head))
 }
 
-fn head(line: &[u8], delimiter: u8) -> Vec<String> {
-    parse(line, delimiter).map(|row| row.iter().map(|name| name.trim().to_owned()).collect()).unwrap_or_default()
-}
-
-/// Returns the line without its line end.
-fn trim_end(line: &[u8]) -> &[u8] {
-    let end = line.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n'));
-    end.map_or(&[], |end| &line[..=end])
-}
-
-/// Parses one record, which may have several lines.
-fn parse(record: &[u8], delimiter: u8) -> Result<csv::StringRecord, String> {
-    let mut reader = csv::ReaderBuilder::new()
+/// Returns a reader of rows that end with a line feed: a carriage return before it is part of the last field.
+fn reader<R: Read>(source: R, delimiter: u8) -> csv::Reader<R> {
+    csv::ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
         .delimiter(delimiter)
-        .buffer_capacity(record.len().max(1))
-        .from_reader(record);
-    let mut row = csv::StringRecord::new();
-    match reader.read_record(&mut row) {
-        Ok(_) => Ok(row),
-        Err(error) if matches!(error.kind(), csv::ErrorKind::Utf8 { .. }) => Err(not_utf8(record).to_owned()),
-        Err(error) => Err(error.to_string()),
-    }
+        .terminator(csv::Terminator::Any(b'\n'))
+        .from_reader(source)
 }
 
-fn task(head: &[String], prompt: usize, row: &csv::StringRecord) -> Result<Task, String> {
+fn names(line: &[u8], delimiter: u8) -> Vec<String> {
+    let row = reader(line, delimiter).into_records().next().and_then(Result::ok).unwrap_or_default();
+    row.iter().map(|name| name.trim().to_owned()).collect()
+}
+
+fn task(head: &[String], prompt: usize, row: &[&str]) -> Result<Task, String> {
     if row.len() != head.len() {
         return Err(format!("the row has {} fields, but the header has {}", row.len(), head.len()));
     }
-    let mut task = Task::of_text(&row[prompt])?;
-    for (at, (name, value)) in head.iter().zip(row).enumerate().filter(|(at, _)| *at != prompt) {
+    let mut task = Task::of_text(row[prompt])?;
+    for (at, (name, value)) in head.iter().zip(row.iter().copied()).enumerate().filter(|(at, _)| *at != prompt) {
         let known = name.to_ascii_lowercase();
         let options = task.prompt.options.clone();
         let is_known = matches!(&*known, "id" | "model" | "system" | "temperature" | "max_output_tokens");
@@ -112,87 +126,5 @@ impl Task {
     fn with(mut self, options: crate::client::PromptOptions) -> Self {
         self.prompt = self.prompt.options(options);
         self
-    }
-}
-
-/// A reader that joins lines until no quote is open.
-struct RecordReader<R> {
-    source: R,
-    delimiter: u8,
-    /// Number of lines that were read.
-    line: u64,
-    failed: bool,
-}
-
-impl<R: BufRead> RecordReader<R> {
-    fn next(&mut self) -> Option<Result<(Place, csv::StringRecord), Item>> {
-        if self.failed {
-            return None;
-        }
-        let place = Place::Line(self.line + 1);
-        let mut record = Vec::new();
-        let mut line = Vec::new();
-        let mut quote = Quote::Begin;
-        let mut opened = self.line + 1;
-        let mut bare_cr = None;
-        loop {
-            match read_line(&mut self.source, &mut line) {
-                Ok(true) => {}
-                Ok(false) if record.is_empty() => return None,
-                Ok(false) => {
-                    self.failed = true;
-                    let why = "a quote is not closed before the end of the file";
-                    return Some(Err(Item::fatal(Place::Line(opened), why)));
-                }
-                Err(error) => {
-                    self.failed = true;
-                    return Some(Err(Item::fatal(place, error)));
-                }
-            }
-            self.line += 1;
-            let end = trim_end(&line).len();
-            for (at, byte) in line.iter().enumerate() {
-                if *byte == b'\r' && at < end && quote != Quote::Open {
-                    bare_cr = Some(Place::Line(self.line));
-                }
-                let next = quote.after(*byte, self.delimiter);
-                if next == Quote::Open && quote == Quote::Begin {
-                    opened = self.line;
-                }
-                quote = next;
-            }
-            record.append(&mut line);
-            if quote != Quote::Open {
-                if let Some(place) = bare_cr {
-                    return Some(Err(Item::wrong(place, BARE_CR)));
-                }
-                return Some(
-                    parse(&record, self.delimiter).map(|row| (place, row)).map_err(|why| Item::wrong(place, why)),
-                );
-            }
-        }
-    }
-}
-
-/// The position within a field.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Quote {
-    /// At the start: only here, a quote opens.
-    Begin,
-    Bare,
-    Open,
-    /// After a quote within quotes: it closes them, unless another quote follows.
-    Closing,
-}
-
-impl Quote {
-    fn after(self, byte: u8, delimiter: u8) -> Self {
-        match (self, byte) {
-            (Self::Open, b'"') => Self::Closing,
-            (Self::Begin | Self::Closing, b'"') | (Self::Open, _) => Self::Open,
-            (_, b'\n' | b'\r') => Self::Begin,
-            (_, byte) if byte == delimiter => Self::Begin,
-            _ => Self::Bare,
-        }
     }
 }

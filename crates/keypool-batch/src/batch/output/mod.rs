@@ -102,11 +102,6 @@ impl Output {
         Self { sink: Sink::Writer(Box::new(writer)), options: OutputOptions::default(), before: HashMap::new() }
     }
 
-    /// Returns the number of results of earlier runs.
-    pub fn earlier(&self) -> usize {
-        self.before.len()
-    }
-
     /// Takes the results of earlier runs.
     pub(super) fn take_earlier(&mut self) -> Earlier {
         Earlier { results: std::mem::take(&mut self.before), retry_failed: self.options.retry_failed }
@@ -167,8 +162,8 @@ pub(super) fn hash_of(id: &TaskId, is_input_error: bool) -> u64 {
         TaskId::Number(number) => hash.update(number.to_be_bytes()),
         TaskId::Text(text) => hash.update(text.as_bytes()),
     }
-    let hash = hash.finalize();
-    u64::from_be_bytes(*hash.first_chunk().expect("a SHA-256 has 32 bytes"))
+    let digest = hash.finalize();
+    u64::from_be_bytes(*digest.first_chunk().expect("a SHA-256 has 32 bytes"))
 }
 
 impl fmt::Debug for Output {

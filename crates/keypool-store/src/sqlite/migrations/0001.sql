@@ -57,15 +57,6 @@ CREATE TABLE keys (
     updated_ms INTEGER NOT NULL
 ) STRICT;
 
-CREATE TABLE imports (
-    id INTEGER PRIMARY KEY,
-    at_ms INTEGER NOT NULL,
-    source TEXT NOT NULL,
-    added INTEGER NOT NULL,
-    merged INTEGER NOT NULL,
-    rejected INTEGER NOT NULL
-) STRICT;
-
 CREATE TABLE tenants (
     id TEXT PRIMARY KEY,
     name TEXT NOT NULL,

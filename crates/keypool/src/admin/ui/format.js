@@ -64,12 +64,22 @@ export function why(breaker) {
   return { what: `${breaker.target} ${state} ${left}`.trim(), reason: reasons.join(": "), advice: breaker.advice ?? "" };
 }
 
-/** Sums the limits of each model over all projects. */
-export function sumLimits(projects) {
+/** Returns the open breakers of a key that belong to the `key` itself or to its `project`. */
+export const breakersOf = (kind, key) => key.breakers.filter(({ scope }) => scope === kind || scope === `${kind}_model`);
+
+/** Groups limits by model, without those of unknown models that are not used. */
+export function byModel(limits) {
+  const models = Map.groupBy(limits, ({ model }) => model);
+  if (models.get("*")?.every((limit) => limit.used === 0)) models.delete("*");
+  return models;
+}
+
+/** Sums the limits of each model over all projects of these keys. */
+export function sumLimits(keys) {
   const models = new Map();
-  for (const { models: list } of projects) {
-    for (const { model, limits } of list) {
-      if (model === "*" && limits.every((limit) => limit.used === 0)) continue;
+  const projects = new Map(keys.map((key) => [`${key.provider}/${key.project}`, key]));
+  for (const { limits: all } of projects.values()) {
+    for (const [model, limits] of byModel(all)) {
       const entry = models.get(model) ?? { model, projects: 0, limits: new Map() };
       entry.projects += 1;
       for (const limit of limits) {

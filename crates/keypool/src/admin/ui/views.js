@@ -2,7 +2,7 @@
 
 import { chart } from "./chart.js";
 import { button, chip, el, table } from "./dom.js";
-import { RESULTS, STATES, clock, duration, limitName, milliseconds, percent, rate, short, sumLimits, why, words } from "./format.js";
+import { RESULTS, STATES, breakersOf, byModel, clock, duration, limitName, milliseconds, percent, rate, short, sumLimits, why, words } from "./format.js";
 
 const tile = (name, value, kind = "", more = "") =>
   el("div", { class: kind || null }, el("dt", {}, name), el("dd", {}, value), more && el("dd", { class: "quiet more" }, more));
@@ -18,7 +18,7 @@ export function bar(limit, sources = [limit.source]) {
     el("progress", { class: kind, max: 100, value: part, "aria-label": name, title: over || null }),
     el("span", { class: "limit-used" }, `${short(limit.used)} / ${short(limit.limit)}`),
     sources.map((source) => el("span", { class: `source ${source}`, title: SOURCES[source] }, source)),
-    limit.opens_in && limit.source !== "assumed" ? el("span", { class: "quiet" }, `opens in ${duration(limit.opens_in)}`) : null);
+    limit.opens_in_seconds && limit.source !== "assumed" ? el("span", { class: "quiet" }, `opens in ${duration(limit.opens_in_seconds)}`) : null);
 }
 
 const SOURCES = {
@@ -64,37 +64,35 @@ export function overview(snapshot, { keys }, events, width) {
       el("div", { class: "panel" }, el("h2", {}, "Not in use"),
         shared.length + out.length === 0
           ? el("p", { class: "quiet" }, "All keys are in use.")
-          : [reasons(shared), out.slice(0, 8).map((key) => el("div", { class: "held", "data-id": key.id },
-              reasons(key.breakers.length ? key.breakers : [{ state: key.state, target: `key ${key.id}`, reason: `because of its project ${key.project}` }])))],
+          : [reasons(shared), out.slice(0, 8).map((key) => [key, breakersOf("key", key)]).map(([key, own]) => el("div", { class: "held", "data-id": key.id },
+              reasons(own.length ? own : [{ state: key.state, target: `key ${key.id}`, reason: `because of its project ${key.project}` }])))],
         out.length > 8 && el("p", {}, el("a", { href: "#keys" }, `all ${out.length}`))),
       el("div", { class: "panel" }, el("h2", {}, "Last events"), eventList(events.slice(0, 8)))),
   ];
 }
 
-export function keys({ total, keys, projects }, offset, page, database) {
+export function keys({ total, keys }, offset, page, database) {
   const groups = new Map();
   for (const key of keys) {
-    const name = `${key.pool}/${key.project}`;
+    const name = `${key.provider}/${key.project}`;
     groups.set(name, [...(groups.get(name) ?? []), key]);
   }
-  const pools = new Set(keys.map((key) => key.pool));
+  const pools = new Set(keys.map((key) => key.provider));
   const open = groups.size <= 3 && innerWidth > 760;
   const parts = [...groups].map(([name, list]) => {
-    const project = projects.find((project) => `${project.pool}/${project.name}` === name);
-    const models = (project?.models ?? []).filter(({ model, limits }) => model !== "*" || limits.some((limit) => limit.used > 0));
+    const models = byModel(list[0].limits);
     const states = Object.keys(STATES).map((state) => [state, list.filter((key) => key.state === state).length]).filter(([, n]) => n);
     return el("details", { class: "panel project", "data-id": name, open },
       el("summary", {},
         el("span", { class: "name" }, list[0].project),
-        pools.size > 1 && el("span", { class: "quiet" }, list[0].pool),
+        pools.size > 1 && el("span", { class: "quiet" }, list[0].provider),
         states.map(([state, n]) => chip(`${n} ${STATES[state][0]}`, STATES[state][1])),
-        el("span", { class: "quiet tightest" }, tightest(models))),
+        el("span", { class: "quiet tightest" }, tightest(list[0].limits))),
       el("div", { class: "inside" },
-        reasons(project?.breakers ?? []),
-        models.map(({ model, limits }) => el("div", { class: "model", "data-id": `model ${model}` },
-          el("h3", {}, model === "*" ? "other models" : model),
-          limits.length ? limits.map((limit) => bar(limit)) : el("p", { class: "quiet" }, "no limit is known"))),
-        models.length === 0 && el("p", { class: "quiet" }, "Its limits are not known yet."),
+        reasons(breakersOf("project", list[0])),
+        [...models].map(([model, limits]) => el("div", { class: "model", "data-id": `model ${model}` },
+          el("h3", {}, model === "*" ? "other models" : model), limits.map((limit) => bar(limit)))),
+        models.size === 0 && el("p", { class: "quiet" }, "Its limits are not known yet."),
         table(`Keys of ${list[0].project}`, ["Key", "State", "Requests", "Actions"], list.map(keyRow), "")));
   });
   const pages = total > page && el("p", { class: "pages" },
@@ -109,9 +107,8 @@ export function keys({ total, keys, projects }, offset, page, database) {
 }
 
 /** Returns a text about the limit that is closest to exhaustion. */
-function tightest(models) {
-  const all = models.flatMap(({ model, limits }) => limits.map((limit) => ({ model, ...limit })));
-  all.sort((a, b) => percent(b.used, b.limit) - percent(a.used, a.limit));
+function tightest(limits) {
+  const all = limits.toSorted((a, b) => percent(b.used, b.limit) - percent(a.used, a.limit));
   return all.length && all[0].used ? `${all[0].model}: ${short(all[0].used)} / ${short(all[0].limit)} ${limitName(all[0])}` : "";
 }
 
@@ -123,7 +120,7 @@ function keyRow(key) {
     id: key.id,
     cells: [
       [el("span", { class: "id" }, key.id), el("div", { class: "quiet" }, [key.label, ...facts].filter(Boolean).join(", "))],
-      [chip(word, kind), reasons(key.breakers)],
+      [chip(word, kind), reasons(breakersOf("key", key))],
       [`${short(key.succeeded)} succeeded, ${short(key.failed)} failed`, key.in_flight ? el("div", {}, `${key.in_flight} in flight`) : null],
       el("div", { class: "actions" },
         key.state === "usable" || key.state === "partly"
@@ -135,16 +132,16 @@ function keyRow(key) {
   };
 }
 
-export function models({ projects, total }, shown) {
-  const list = sumLimits(projects);
+export function models({ keys, total }, shown) {
+  const list = sumLimits(keys);
   return [
-    list.length === 0 && el("p", { class: "quiet empty" }, "No request has named a model yet, and no model has limits."),
+    list.length === 0 && el("p", { class: "quiet empty" }, "No limit is known yet."),
     total > shown && el("p", { class: "quiet" }, `Includes the first ${shown} keys only.`),
     el("div", { class: "grid" }, list.map(({ model, projects, limits }) =>
       el("div", { class: "panel", "data-id": model },
         el("h2", {}, model === "*" ? "other models" : model),
         el("p", { class: "quiet" }, `${projects} ${projects === 1 ? "project" : "projects"} together`),
-        [...limits.values()].map((limit) => bar({ ...limit, opens_in: null }, [...limit.sources]))))),
+        [...limits.values()].map((limit) => bar({ ...limit, opens_in_seconds: null }, [...limit.sources]))))),
   ];
 }
 
