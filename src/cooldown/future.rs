@@ -217,11 +217,12 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
     content_type.get(..17).is_some_and(|start| start.eq_ignore_ascii_case(b"text/event-stream"))
 }
 
-/// Classifies an error, from whose body the key is removed first.
+/// Classifies an error, from whose body the key is removed first, also its beginning at the end of a cut body.
 pub(super) fn classify(lease: &Lease, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Option<Failure> {
     let shared = lease.shared();
     let redacted = lease.secret().redact_bytes(body);
     let body = redacted.as_deref().unwrap_or(body);
+    let body = &body[..body.len() - lease.secret().partial_tail(body)];
     shared.classifier.classify(&*shared.provider, status, headers, body, shared.clock.wall())
 }
 

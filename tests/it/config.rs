@@ -303,7 +303,7 @@ fn invalid_rows_and_objects_are_reported_with_their_lines() {
         [
             "keys.json:3: \"wieght\" is not an option; did you mean \"weight\"?",
             "keys.json:4: expected a table",
-            "keys.json:5: limits: \"rpn\" is not an option; did you mean \"rpm\"?",
+            "keys.json:5: limits by model: \"rpn\" is not an option; did you mean \"rpm\"?",
         ]
     );
     let (keys, problems) = loaded("keys.json", "[\n \"AIza");
@@ -710,7 +710,7 @@ fn secrets_of_entries_are_read_from_variables() {
             "keypool.toml, entry 4 of [[keys]]: label: expected a text of at most 256 characters, not a key",
             "keypool.toml, entry 5 of [[keys]]: a name or label contains the key itself, and names and labels are shown",
             "keypool.toml, entry 6 of [[keys]]: \"teir\" is not an option; did you mean \"tier\"?",
-            "keypool.toml, entry 7 of [[keys]]: limits: expected a whole number, 0 or more",
+            "keypool.toml, entry 7 of [[keys]]: limits by model: expected a whole number, 0 or more",
         ]
     );
 }

@@ -358,6 +358,17 @@ async fn callers_credentials_are_not_sent() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn beginning_of_the_key_at_the_end_of_an_error_is_not_recorded() {
+    let pool = pool(1);
+    let mut events = pool.events();
+    let key = secret(0);
+    let text = format!(r#"{{"error":{{"message":"Incorrect API key provided: {}"#, &key[..key.len() - 1]);
+    let error = send(&pool, move |_| answer(401, text.clone())).await.unwrap_err();
+    let recorded = format!("{:?} {:?} {:?}", error.attempts(), events.next().await, pool.snapshot(0, 9));
+    assert!(recorded.contains("Incorrect API key") && !recorded.contains(&key[..4]), "{recorded}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn long_error_is_cut_before_the_key() {
     use http_body_util::{BodyExt, StreamBody};
     let key = secret(0);

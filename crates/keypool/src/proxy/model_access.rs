@@ -28,7 +28,7 @@ pub fn check(incoming: &Incoming) -> Result<(), ApiError> {
     let models: Vec<String> = match provider.pool.provider().inspect(head).model {
         ModelIn::Head(model) => vec![model.into_owned()],
         // The provider ignores a top-level model of these.
-        _ if place.as_ref().is_some_and(|place| matches!(place.collection(), Some("batches" | "evals"))) => {
+        _ if place.as_ref().is_some_and(|place| matches!(place.collection(), Some("batches"))) => {
             body.data().and_then(|data| models_of_batch(data)).unwrap_or_default()
         }
         _ => model.iter().cloned().collect(),

@@ -85,7 +85,7 @@ static KNOWN_PATHS: &[KnownPath] = &[
     known(OpenAi, "vector_stores", &[Permanent, Listed, Stores], "vector_store_id vector_store_ids", "vector_store_id"),
     known(OpenAi, "assistants", &[Permanent, Listed], "assistant_id", ""),
     known(OpenAi, "threads", &[Endpoints("runs")], "thread_id", "thread_id"),
-    known(OpenAi, "videos", &[Listed, Creates("/remix"), Endpoints("edits extensions generations")], "", ""),
+    known(OpenAi, "videos", &[Listed, Creates("/remix"), Endpoints("edits extensions generations")], "video", ""),
     known(OpenAi, "videos/characters", &[Permanent], "", ""),
     known(OpenAi, "evals", &[Permanent], "", ""),
     known(OpenAi, "fine_tuning/jobs", &[Listed], "", ""),
@@ -162,7 +162,8 @@ impl KnownPath {
         let path = match text.split_once("//") {
             Some((_, rest)) => {
                 let (authority, path) = rest.split_once('/')?;
-                let is_providers = authority.ends_with(".googleapis.com") || authority.eq_ignore_ascii_case(host);
+                let authority = authority.to_ascii_lowercase();
+                let is_providers = authority.contains(".googleapis.com") || authority.eq_ignore_ascii_case(host);
                 is_providers.then_some(path)?
             }
             None => text.trim_start_matches('/'),
@@ -221,7 +222,8 @@ impl PathName {
     /// Reports whether the response could contain resources of all tenants.
     pub fn may_show_others(&self, method: &Method) -> bool {
         let reads_models = self.known.path == "models" && matches!(*method, Method::GET | Method::HEAD);
-        self.name.is_none() && method != Method::POST && !reads_models
+        // Runs of evals may read stored chats and files.
+        self.collection() == Some("evals") || self.name.is_none() && method != Method::POST && !reads_models
     }
 
     /// Reports whether the path is that of chats, which OpenAI keeps only on request.
@@ -415,6 +417,7 @@ mod tests {
         for (dialect, body, names) in [
             (Gemini, r#"{"contents":[{"parts":[{"fileData":{"fileUri":"files/a"}}]}]}"#, &["files/a"][..]),
             (Gemini, r#"{"file_uri":"https://x.googleapis.com/v1beta/files/a?alt=media"}"#, &["files/a"]),
+            (Gemini, r#"{"file_uri":"https://X.GOOGLEAPIS.COM:443/v1beta/files/a"}"#, &["files/a"]),
             (Gemini, r#"{"fileUri":"http://127.0.0.1:9/v1beta/files/a:download"}"#, &["files/a"]),
             (Gemini, r#"{"f\u0069leUri":"files\/a"}"#, &["files/a"]),
             (Gemini, r#"{"fileUri":"https://www.youtube.com/watch?v=files/a"}"#, &[]),
@@ -427,6 +430,7 @@ mod tests {
             (OpenAi, r#"{"input":[{"type":"input_file","file_id":"file-1"}]}"#, &["files/file-1"]),
             (OpenAi, r#"{"previous_response_id":"resp_1","metadata":{"file_id":"x"}}"#, &["responses/resp_1"]),
             (OpenAi, r#"{"conversation":{"id":"conv_1"}}"#, &["conversations/conv_1"]),
+            (OpenAi, r#"{"video":{"id":"video_1"}}"#, &["videos/video_1"]),
             (OpenAi, r#"{"input":[{"type":"code_interpreter_call","container_id":"cntr_1"}]}"#, &[]),
             (OpenAi, r#"{"tools":[{"container":{"type":"auto"}}]}"#, &[]),
             (OpenAi, r#"{"tools":[{"container":{"type":"auto","file_ids":["file-1"]}}]}"#, &["files/file-1"]),
