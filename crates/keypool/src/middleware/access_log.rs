@@ -137,6 +137,7 @@ pub async fn log(State(app): State<AppState>, mut request: Request, next: Next) 
 }
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const UPSTREAM_REQUEST_ID: HeaderName = HeaderName::from_static("x-upstream-request-id");
 
 /// The status of a request whose client left before the response. Only logs have it; nginx uses the same number.
 const CLIENT_LEFT: u16 = 499;
@@ -279,7 +280,10 @@ impl Entry {
             // Anthropic clients read the id from this header.
             response.headers_mut().entry("request-id").or_insert(id.clone());
         }
-        response.headers_mut().insert(REQUEST_ID, id.clone());
+        if let Some(theirs) = response.headers_mut().insert(REQUEST_ID, id.clone()) {
+            // OpenAI's support asks for it.
+            response.headers_mut().insert(UPSTREAM_REQUEST_ID, theirs);
+        }
         drop(begun);
         keep(&self.app, record);
         response

@@ -3,7 +3,7 @@
 use http::{Request, StatusCode};
 use http_body_util::Full;
 
-use crate::support::{GENERATE, Gateway, TOKEN, Upstream, get, hello, key, post, sim};
+use crate::support::{GENERATE, Gateway, TOKEN, Upstream, get, hello, key, post, reply, sim};
 
 #[tokio::test]
 async fn request_is_served_by_a_key_of_the_pool() {
@@ -28,6 +28,20 @@ async fn response_is_passed_on_byte_for_byte() {
     assert_eq!(sent.uri().to_string(), format!("{GENERATE}?alt=json&x=%2F+a"));
     assert_eq!(&sent.body()[..], hello().to_string().as_bytes());
     assert!(!format!("{:?}", sent.headers()).contains(TOKEN), "{:?}", sent.headers());
+}
+
+#[tokio::test]
+async fn request_id_of_the_provider_is_kept_beside_the_gateways() {
+    let upstream = Upstream::start(|_| {
+        let mut response = reply(400, "application/json", r#"{"error":{"message":"no messages"}}"#);
+        response.headers_mut().insert("x-request-id", "req_abc".parse().expect("a value"));
+        response
+    })
+    .await;
+    let gateway = Gateway::start(&upstream.url, 1, &["--db", "none"]);
+    let answer = gateway.post(GENERATE, &hello()).await;
+    assert_eq!(answer.header("x-upstream-request-id"), "req_abc");
+    assert!(!["", "req_abc"].contains(&answer.header("x-request-id")));
 }
 
 #[tokio::test]
