@@ -50,12 +50,6 @@ fn parse(text: &str) -> Result<Box<RawValue>, String> {
     RawValue::from_string(pair_surrogates(&compact(value.get()))).map_err(|error| error.to_string())
 }
 
-/// Returns the value at the start of the text, which may be followed by words.
-fn value_at_start(text: &str) -> Option<&str> {
-    let value: &RawValue = serde_json::Deserializer::from_str(text).into_iter().next()?.ok()?;
-    Some(value.get())
-}
-
 /// Replaces each unpaired surrogate, such as `\\ud83d` alone: the grammar allows it, but a string cannot hold it.
 fn pair_surrogates(json: &str) -> String {
     let unit = |at: usize| {
@@ -82,17 +76,24 @@ fn pair_surrogates(json: &str) -> String {
 /// Removes the white space between tokens.
 pub(crate) fn compact(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
-    let (mut quoted, mut escaped) = (false, false);
-    out.extend(json.chars().filter(|letter| {
-        if quoted {
-            quoted = escaped || *letter != '"';
-            escaped = !escaped && *letter == '\\';
-            return true;
-        }
-        quoted = *letter == '"';
-        !letter.is_ascii_whitespace()
-    }));
+    let kept = letters(json).filter(|(_, letter, quoted)| *quoted || !letter.is_ascii_whitespace());
+    out.extend(kept.map(|(_, letter, _)| letter));
     out
+}
+
+/// Returns each letter with its offset, and whether it is inside a string.
+fn letters(json: &str) -> impl Iterator<Item = (usize, char, bool)> {
+    let (mut quoted, mut escaped) = (false, false);
+    json.char_indices().map(move |(at, letter)| {
+        let was_quoted = quoted;
+        if quoted {
+            quoted = escaped || letter != '"';
+            escaped = !escaped && letter == '\\';
+        } else {
+            quoted = letter == '"';
+        }
+        (at, letter, was_quoted)
+    })
 }
 
 /// Returns the text after the thoughts at its start.
@@ -106,10 +107,9 @@ fn fenced(text: &str) -> Option<&str> {
     let mut from = 0;
     while let Some(at) = text[from..].find("```").map(|at| from + at) {
         if let Some(opener) = openers(&text[from..at]).next().map(|opener| from + opener) {
-            // A value starts before the fence: it contains the fence, unless its brackets are closed before it.
-            let before = &text[opener..at];
-            let is_open = before.matches(['{', '[']).count() > before.matches(['}', ']']).count();
-            if opener == 0 || is_open {
+            // A value starts before the fence: it contains the fence, unless it ends before it.
+            let ends = opener + end_of(&text[opener..])?;
+            if opener == 0 || ends > at {
                 return None;
             }
         }
@@ -129,17 +129,8 @@ fn fenced(text: &str) -> Option<&str> {
 /// Returns the offset of the fence after a value: the first one outside quotes, or, if quotes do not match, the last
 /// one at the start of a line.
 fn closing_fence(inside: &str) -> Option<usize> {
-    let (mut quoted, mut escaped) = (false, false);
-    for (at, byte) in inside.bytes().enumerate() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            b'`' if !quoted && inside[at..].starts_with("```") => return Some(at),
-            _ => {}
-        }
-    }
-    inside.rfind("\n```")
+    let closes = letters(inside).find(|(at, _, quoted)| !quoted && inside[*at..].starts_with("```"));
+    closes.map(|(at, ..)| at).or_else(|| inside.rfind("\n```"))
 }
 
 /// Returns the first balanced value between words. A citation, such as `as said in [1]`, is used only if no other value
@@ -149,18 +140,19 @@ fn first_value(text: &str) -> Option<Box<RawValue>> {
     let mut from = 0;
     while let Some(at) = openers(&text[from..]).next().map(|at| from + at) {
         // A value inside a broken value is only a part of it.
-        let value = value_at_start(&text[at..])?;
-        if !is_citation(value) {
-            return parse(value).ok();
+        let end = at + end_of(&text[at..])?;
+        let value = parse(&text[at..end]).ok()?;
+        if !is_citation(value.get()) {
+            return Some(value);
         }
         cited.get_or_insert(value);
-        from = at + value.len();
+        from = end;
     }
-    cited.and_then(|value| parse(value).ok())
+    cited
 }
 
 fn is_citation(json: &str) -> bool {
-    let number = json.strip_prefix('[').and_then(|json| json.strip_suffix(']')).map(str::trim);
+    let number = json.strip_prefix('[').and_then(|json| json.strip_suffix(']'));
     number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
@@ -188,6 +180,21 @@ fn openers(text: &str) -> impl Iterator<Item = usize> {
         }
     };
     text.match_indices(['{', '[']).filter(begins).map(|(at, _)| at)
+}
+
+/// Returns the length of the value at the start of the text, or `None` if its brackets do not match.
+fn end_of(text: &str) -> Option<usize> {
+    let mut open = Vec::new();
+    for (at, letter, _) in letters(text).filter(|(_, _, quoted)| !quoted) {
+        match letter {
+            '{' => open.push('}'),
+            '[' => open.push(']'),
+            '}' | ']' if open.pop() != Some(letter) => return None,
+            '}' | ']' if open.is_empty() => return Some(at + 1),
+            _ => {}
+        }
+    }
+    None
 }
 
 /// Repairs a broken value, which may be followed by words.

@@ -70,6 +70,27 @@ fn json_of_the_answer_is_found_despite_thoughts_and_quotes() {
 }
 
 #[test]
+fn brackets_in_strings_do_not_end_or_open_a_value() {
+    for before in [
+        r#"Format: {"note": "use [ here"}"#,
+        r#"Format: ["{", 0,]"#,
+        r#"Not {"a": "\"{"}, but"#,
+        r#"In the form {"a": 0} or {"b":"#,
+    ] {
+        let text = format!("{before}\n```json\n{{\"a\": 1}}\n```");
+        assert_eq!(value(&text), Some(json!({ "a": 1 })), "{text}");
+    }
+    // A line feed in a string is not JSON: the value is broken, and contains the fence all the same.
+    let fence = r#"\n```json\n{\"x\":1}\n```\n"#.replace(r"\n", "\n");
+    let text = format!(r#"Here is the JSON: {{"why":"a }} is missing","fix":"{fence}"}}"#);
+    let meant = json!({ "why": "a } is missing", "fix": "\n```json\n{\"x\":1}\n```\n" });
+    assert_eq!(value(&text), Some(meant));
+    assert_eq!(value("So: {\"a\": \"}\n```js\n{x: 1}\n```\nis"), Some(json!({ "a": "}\n```js\n{x: 1}\n```\nis" })));
+    // If brackets do not match, no part of the value is the answer.
+    assert_eq!(value(r#"So: {"a": 1], "b": "```js {x: 1} ```"}"#), None);
+}
+
+#[test]
 fn backslashes_of_formulas_and_paths_are_kept() {
     for (text, meant) in [(r#"{"a": "C:\Dir",}"#, r"C:\Dir"), (r#"{"a": "\alpha + \\x"}"#, r"\alpha + \x")] {
         assert_eq!(value(text), Some(json!({ "a": meant })), "{text}");
