@@ -20,7 +20,8 @@ pub enum Strategy {
     RoundRobin,
     /// Each key in proportion to its weight.
     Weighted,
-    /// The key of which no request has started or ended for the longest time, whatever its weight.
+    /// The key of which no request has started or ended for the longest time, whatever its weight. A request in flight
+    /// counts from its start, so a busy key may come first.
     Lru,
     /// The key with the lowest average response time (errors count more) times its requests in flight, divided by its
     /// weight.
@@ -96,7 +97,7 @@ impl Load {
         };
     }
 
-    /// Records the end of a request.
+    /// Records the end of a request, which `in_flight` no longer counts. The key is ranked again afterwards.
     pub(crate) fn ended(&mut self, strategy: Strategy, uses: u64) {
         if strategy == Strategy::Lru {
             self.order = uses;

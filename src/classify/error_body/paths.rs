@@ -5,7 +5,7 @@
 //! Only if the paths find neither a code nor a message in a body with an error status, all its texts are searched: words
 //! in a single case are codes, and the longest sentence is the message.
 
-/// Paths of the error. An event or a successful response that has one is an error.
+/// Paths of the error. An event or a successful response that has one is an error, if it also has one of [`MEMBERS`].
 pub(super) const ERRORS: &[&str] = &[
     "error[]", "response.error", "response.status_details.error", "interaction.error", "choices[].error", "x_groq.error",
 ];
