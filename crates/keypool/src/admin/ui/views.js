@@ -69,7 +69,7 @@ export function overview(snapshot, [disabled, cooling, trial], events, width) {
     el("div", { class: "pair" },
       el("div", { class: "panel" }, el("h2", {}, "Not in use"),
         list.length ? reasons(list.slice(0, 8)) : el("p", { class: "quiet" }, "All keys are in use."),
-        list.length > 8 && el("p", {}, el("a", { href: "#keys" }, "all keys"))),
+        Math.max(list.length, disabled.total + out) > 8 && el("p", {}, el("a", { href: "#keys" }, "all keys"))),
       el("div", { class: "panel" }, el("h2", {}, "Last events"), eventList(events.slice(0, 8)))),
   ];
 }
