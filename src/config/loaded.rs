@@ -16,6 +16,7 @@ pub struct Problem {
     /// The error, and the expected value.
     pub message: String,
     /// Whether a key entry at this place is skipped.
+    #[serde(skip)]
     pub skips_entry: bool,
 }
 

@@ -122,7 +122,7 @@ pub fn stored_from(mut options: Map<String, Value>, loaded: &Loaded) -> Result<(
     // The secret would be stored without encryption.
     let other_names = ["secret_env", "key", "api_key", "apikey", "apiKey", "name", "owner"];
     if let Some(name) = other_names.into_iter().find(|name| options.contains_key(*name)) {
-        return Err(format!("{name}: a key in the database cannot have this option"));
+        return Err(format!("{name}: expected the options by their own names, such as secret, id and project"));
     }
     options.retain(|_, value| !value.is_null());
     let entry: KeyEntry = serde_json::from_value(options.clone().into()).map_err(|error| error.to_string())?;

@@ -41,13 +41,14 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
     }
 }
 
-/// Removes the invalid value from a JSON error message, since it may be a secret.
+/// Removes the invalid value from a JSON error message, since it may be a secret, and the fields that no request may have.
 fn without_values(message: &str) -> String {
     match (message.split_once(": "), message.split_once(", expected ")) {
         (Some((kind @ ("invalid type" | "invalid value"), _)), Some((_, expected))) => {
             format!("{kind}, expected {expected}")
         }
-        _ => message.to_owned(),
+        // The gateway makes a tenant's token.
+        _ => message.replace("`token`, `token_file`, `token_hash`, ", ""),
     }
 }
 

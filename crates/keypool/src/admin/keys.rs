@@ -1,6 +1,6 @@
 //! The routes that list, change and test keys. A new key is stored in the database, encrypted, and used at once.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use axum::{
     Extension, Json,
@@ -11,7 +11,7 @@ use http::{HeaderMap, StatusCode};
 use keypool_store::{SqliteStore, sqlite::StoredKey};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use tower_keypool::{ErrorClass, KeyId, Secret};
+use tower_keypool::{ErrorClass, KeyId, Scope, Secret};
 
 use super::{
     AdminError,
@@ -59,6 +59,8 @@ pub struct KeyPage {
 }
 
 /// Lists keys, without their secrets
+///
+/// What the keys of a project share, its limits and its breakers for models, is only at its first key of the page.
 #[utoipa::path(get, path = "/-/admin/keys", tag = "keys", params(KeysQuery), responses((status = 200, body = KeyPage)))]
 pub async fn list(State(app): State<AppState>, headers: HeaderMap, Params(query): Params<KeysQuery>) -> Response {
     let text = query.text.as_deref().unwrap_or_default().to_lowercase();
@@ -78,12 +80,19 @@ pub async fn list(State(app): State<AppState>, headers: HeaderMap, Params(query)
                 continue;
             }
             let snapshot = provider.pool.snapshot(offset, PAGE);
-            for key in key_rows(provider, &snapshot).into_iter().filter(matches) {
-                if page.total >= query.offset && page.keys.len() < limit {
-                    page.keys.push(key);
-                }
-                page.total += 1;
-            }
+            page.keys.extend(key_rows(provider, &snapshot, |key| {
+                let position = page.total;
+                page.total += usize::from(matches(key));
+                page.total > position && (query.offset..query.offset.saturating_add(limit)).contains(&position)
+            }));
+        }
+    }
+    let mut projects = HashSet::new();
+    for key in &mut page.keys {
+        if !projects.insert((key.provider.clone(), key.project.clone())) {
+            key.given.clear();
+            key.limits.clear();
+            key.breakers.retain(|breaker| breaker.scope != Scope::ProjectModel);
         }
     }
     tagged(&headers, &page)
@@ -101,7 +110,7 @@ fn find(app: &App, id: &str) -> Result<(Arc<ProviderPool>, KeyRow), AdminError> 
     let found = app.pools.iter().find_map(|provider| {
         let mut pages = (0..provider.pool.stats().keys).step_by(PAGE).map(|from| provider.pool.snapshot(from, PAGE));
         let page = pages.find(|page| page.keys.iter().any(|key| key.id.as_str() == id))?;
-        let key = key_rows(provider, &page).into_iter().find(|key| key.id == id)?;
+        let key = key_rows(provider, &page, |key| key.id == id).pop()?;
         Some((Arc::clone(provider), key))
     });
     found.ok_or_else(|| AdminError::not_found("there is no key with this id: list all keys with GET /-/admin/keys"))

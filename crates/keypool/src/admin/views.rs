@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use tower_keypool::{
-    ErrorClass, Limit, Limits, Scope, Span, Tier, Unit,
+    ErrorClass, Limit, Scope, Span, Tier, Unit,
     limit::LimitSource,
     pool::{BreakerState, BreakerView, KeyView, ProjectView, Snapshot, Stats},
     provider::whole_seconds,
@@ -143,68 +143,55 @@ pub struct PoolRow {
     /// Counters since the start.
     #[schema(value_type = Object)]
     stats: Stats,
-    /// Numbers of keys by the state of their own circuit breaker.
-    states: StateCounts,
     /// The open circuit breakers of models, billing accounts and exits.
     breakers: Vec<BreakerRow>,
     /// The requested page of keys.
     keys: Vec<KeyRow>,
 }
 
-/// Numbers of keys by the state of their own circuit breaker.
-#[derive(Debug, Default, Serialize, utoipa::ToSchema)]
-pub struct StateCounts {
-    usable: usize,
-    cooling: usize,
-    half_open: usize,
-    disabled: usize,
-}
-
 impl PoolRow {
     /// Creates the view of a provider with `limit` of its keys, from `offset` on.
     pub fn of(provider: &ProviderPool, offset: usize, limit: usize) -> Self {
         let snapshot = provider.pool.snapshot(offset, limit);
-        let mut states = StateCounts { usable: snapshot.stats.keys, ..StateCounts::default() };
-        for open in snapshot.open_breakers.iter().filter(|open| open.scope == Scope::Key) {
-            states.usable = states.usable.saturating_sub(open.count);
-            match open.state {
-                BreakerState::Cooling => states.cooling += open.count,
-                BreakerState::HalfOpen => states.half_open += open.count,
-                BreakerState::Disabled => states.disabled += open.count,
-                _ => {}
-            }
-        }
         Self {
             name: provider.name.to_string(),
             dialect: provider.dialect.as_str(),
             strategy: snapshot.strategy,
             stats: snapshot.stats.clone(),
-            states,
             breakers: snapshot.breakers.iter().map(BreakerRow::of).collect(),
-            keys: key_rows(provider, &snapshot),
+            keys: key_rows(provider, &snapshot, |_| true),
         }
     }
 }
 
-/// Returns the keys of a snapshot.
-pub fn key_rows(provider: &ProviderPool, snapshot: &Snapshot) -> Vec<KeyRow> {
+/// Returns the keys of a snapshot for which `matches` returns true. It is called with keys that have no limits yet.
+pub fn key_rows(provider: &ProviderPool, snapshot: &Snapshot, mut matches: impl FnMut(&KeyRow) -> bool) -> Vec<KeyRow> {
     let projects: HashMap<&str, &ProjectView> =
         snapshot.projects.iter().map(|project| (&*project.name, project)).collect();
-    let row = |key| Some(key_row(provider, snapshot, key, projects.get(&*key.project)?));
+    let row = |key: &KeyView| {
+        let project = projects.get(&*key.project)?;
+        let mut row = Some(row_without_limits(provider, snapshot, key, project)).filter(&mut matches)?;
+        for (model, limits) in &project.given {
+            row.given.extend(limits.iter().map(|limit| LimitRow::given(model, limit)));
+        }
+        row.limits = limit_rows(project);
+        Some(row)
+    };
     snapshot.keys.iter().filter_map(row).collect()
 }
 
-fn key_row(provider: &ProviderPool, snapshot: &Snapshot, key: &KeyView, project: &ProjectView) -> KeyRow {
+fn row_without_limits(provider: &ProviderPool, snapshot: &Snapshot, key: &KeyView, project: &ProjectView) -> KeyRow {
     let in_database = provider.is_stored(&key.id);
     let text = |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned);
     let exit = key.exit.as_ref().map(|exit| format!("exit {exit}"));
     let account = project.billing_account.as_ref().map(|account| format!("billing account {account}"));
-    let shared = snapshot.breakers.iter().filter(|breaker| [&exit, &account].contains(&&Some(breaker.target.clone())));
+    let shared = [exit, account];
+    let shared = snapshot.breakers.iter().filter(|breaker| shared.iter().flatten().any(|name| *name == breaker.target));
     let breakers = key.breakers.iter().chain(&project.breakers).chain(shared).map(BreakerRow::of);
-    let given = |(model, limits): &(Arc<str>, Limits)| {
-        limits.iter().map(|limit| LimitRow::given(model, limit)).collect::<Vec<_>>()
-    };
-    let mut row = KeyRow {
+    let breakers: Vec<BreakerRow> = breakers.collect();
+    let mut limits = project.models.iter().flat_map(|model| &model.limits);
+    let full = limits.any(|limit| is_full(limit.source, limit.used, limit.limit)).then_some(KeyState::Partly);
+    KeyRow {
         id: key.id.to_string(),
         provider: provider.name.to_string(),
         listed_at: if in_database { "database" } else { key.label.as_deref().unwrap_or("the configuration") }
@@ -221,19 +208,14 @@ fn key_row(provider: &ProviderPool, snapshot: &Snapshot, key: &KeyView, project:
         interval_seconds: key.interval_seconds,
         exit: text(&key.exit),
         zone: project.zone.to_string(),
-        given: project.given.iter().flat_map(given).collect(),
-        state: KeyState::Usable,
-        breakers: breakers.collect(),
+        state: breakers.iter().map(BreakerRow::key_state).chain(full).max().unwrap_or_default(),
+        breakers,
         in_flight: key.in_flight,
         started: key.started,
         succeeded: key.succeeded,
         failed: key.failed,
-        used_today: None,
-        limits: limit_rows(project),
-    };
-    let full = row.limits.iter().any(LimitRow::is_full).then_some(KeyState::Partly);
-    row.state = row.breakers.iter().map(BreakerRow::key_state).chain(full).max().unwrap_or_default();
-    row
+        ..KeyRow::default()
+    }
 }
 
 /// Returns the limits of all models of a project.
@@ -275,10 +257,14 @@ impl LimitRow {
         }
     }
 
-    /// Reports whether the limit is reached. An assumed limit blocks no requests.
     pub fn is_full(&self) -> bool {
-        self.source != LimitSource::Assumed && self.used >= self.limit
+        is_full(self.source, self.used, self.limit)
     }
+}
+
+/// Reports whether a limit is reached. An assumed limit blocks no requests.
+fn is_full(source: LimitSource, used: u64, limit: u64) -> bool {
+    source != LimitSource::Assumed && used >= limit
 }
 
 impl BreakerRow {

@@ -414,7 +414,7 @@ impl View<'_> {
 
     fn rows(&self) -> Vec<KeyRow> {
         let provider = self.app.pools.own();
-        key_rows(provider, &provider.pool.snapshot(0, usize::MAX))
+        key_rows(provider, &provider.pool.snapshot(0, usize::MAX), |_| true)
     }
 
     fn headline(&self) -> String {

@@ -134,7 +134,7 @@ pub(super) async fn rows(opened: &Opened) -> anyhow::Result<Vec<KeyRow>> {
     let mut all = Vec::new();
     for provider in opened.pools.iter() {
         let today = usage::today(provider.pool.provider().zone());
-        for mut row in key_rows(provider, &provider.pool.snapshot(0, usize::MAX)) {
+        for mut row in key_rows(provider, &provider.pool.snapshot(0, usize::MAX), |_| true) {
             let id = KeyId::new(row.id.as_str());
             opened.place(&provider.name, &id).clone_into(&mut row.listed_at);
             row.used_today = opened.stores.sqlite.as_ref().map(|_| used.get(&(today, id)).copied().unwrap_or(0));

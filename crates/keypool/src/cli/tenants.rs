@@ -124,7 +124,10 @@ impl Rights {
             entry.expires = Some(time).filter(|time| !time.is_empty());
         }
         match entry.problems().into_iter().next() {
-            Some(problem) => Err(wrong(problem)),
+            Some(problem) => {
+                let problem = problem.replace("max_concurrent: ", "--max-concurrent: ");
+                Err(wrong(problem.replace("expires: ", "--expires: ")))
+            }
             None => Ok(()),
         }
     }

@@ -205,7 +205,11 @@ async fn keys_are_added_changed_tested_and_removed() {
     assert_eq!(get(&gateway, "/keys/new").await["state"], "usable", "a test does not change the state");
 
     for (options, why) in [
-        (json!({ "secret": key(7), "api_key": key(8) }), "api_key: a key in the database cannot have this option"),
+        (json!({ "secret": key(7), "api_key": key(8) }), "api_key: expected the options by their own names"),
+        (
+            json!({ "secret": key(7), "owner": "p" }),
+            "owner: expected the options by their own names, such as secret, id",
+        ),
         (json!({ "secret": TOKEN }), "this is the gateway's own token"),
         (json!({ "id": "none" }), "secret: expected the key as a string"),
     ] {
@@ -291,6 +295,7 @@ async fn tenant_is_added_used_and_removed() {
     ] {
         let refused = ask(&gateway, Method::POST, "/tenants", json!({ "name": "bob", field: value })).await;
         assert!(refused.status == 400 && message(&refused).contains(field), "{}", refused.text());
+        assert!(!message(&refused).contains("token_hash"), "{}", refused.text());
     }
 }
 
@@ -314,8 +319,53 @@ async fn requests_show_whose_fault_they_were() {
     let snapshot = get(&gateway, "/snapshot").await;
     assert_eq!(snapshot["requests"], json!({ "good": 1, "caller": 1, "unavailable": 1, "failed": 0 }));
     assert_eq!(snapshot["latency"]["requests"], 1, "refusals are not measured");
-    assert_eq!(snapshot["pools"][0]["states"]["disabled"], 1);
     assert_eq!(ask(&gateway, Method::GET, "/requests/unknown", Value::Null).await.status, 404);
+}
+
+#[tokio::test]
+async fn page_of_keys_has_the_limits_of_a_project_once_and_its_cause_with_each_key() {
+    let upstream = Upstream::start(|request| {
+        if request.uri().path().contains("flash") {
+            let body = json!({ "error": { "code": 429, "status": "RESOURCE_EXHAUSTED", "message": "Slow down." } });
+            return reply(429, "application/json", body.to_string());
+        }
+        let details = json!([{ "@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "CONSUMER_SUSPENDED" }]);
+        let error =
+            json!({ "code": 403, "status": "PERMISSION_DENIED", "message": "It is suspended.", "details": details });
+        reply(403, "application/json", json!({ "error": error }).to_string())
+    })
+    .await;
+    let gateway = Gateway::start_with(&upstream.url, 0, |command, folder| {
+        let line = |n: usize| format!("{} id=key-{n} project=shared rpm=50\n", key(n));
+        std::fs::write(folder.join("keys.txt"), (0..3).map(line).collect::<String>()).expect("a key file");
+        command.args(["--admin-token", ADMIN, "--wait", "0"]);
+    });
+    gateway.post(GENERATE, &hello()).await;
+    let counts = async |path: &str| {
+        let page = get(&gateway, path).await;
+        let keys = page["keys"].as_array().expect("a list");
+        keys.iter()
+            .map(|key| ["given", "limits", "breakers"].map(|list| key[list].as_array().map_or(0, Vec::len)))
+            .collect::<Vec<_>>()
+    };
+    let first = counts("/keys").await;
+    assert_eq!(first, [[1, first[0][1], 1], [0; 3], [0; 3]]);
+    assert!(first[0][1] > 0);
+    assert_eq!(counts("/keys?offset=1&limit=1").await, [first[0]], "the first key of another page");
+    assert_eq!(counts("/keys?state=partly&text=KEY-2").await, [first[0]], "the first key that matches");
+    assert_eq!(get(&gateway, "/keys/key-2").await["limits"].as_array().map(Vec::len), Some(first[0][1]));
+
+    gateway.post(&GENERATE.replace("flash", "pro"), &hello()).await;
+    assert_eq!(get(&gateway, "/keys?state=partly").await["total"], 0);
+    let disabled = get(&gateway, "/keys?state=disabled&offset=1&limit=1").await;
+    assert_eq!((&disabled["total"], disabled["keys"].as_array().map(Vec::len)), (&json!(3), Some(1)));
+    for shown in get(&gateway, "/keys").await["keys"].as_array().expect("a list") {
+        assert_eq!(
+            (&shown["state"], &shown["breakers"][0]["scope"]),
+            (&json!("disabled"), &json!("project")),
+            "{shown}"
+        );
+    }
 }
 
 #[tokio::test]

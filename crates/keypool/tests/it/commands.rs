@@ -462,9 +462,9 @@ async fn tenant_is_added_changed_and_revoked_while_the_gateway_runs() {
     run(&["revoke", "alice"]).good();
     settle("gemini-2.5-flash", 401).await;
     run(&["revoke", "alice"]).wrong("there is no tenant alice");
-    run(&["add", "bob", "--expires", "soon"]).wrong("expires: expected a day such as 2030-01-31");
+    run(&["add", "bob", "--expires", "soon"]).wrong("--expires: expected a day such as 2030-01-31");
     run(&["add", "bob", "--rpm", "many"]).wrong("--rpm: expected a whole number");
-    run(&["add", "bob", "--max-concurrent", "0"]).wrong("max_concurrent: expected a whole number, 1 or more");
+    run(&["add", "bob", "--max-concurrent", "0"]).wrong("--max-concurrent: expected a whole number, 1 or more");
     let done = run(&["add", "bob", "--expires", "2020-01-01"]).good();
     assert!(done.err.contains("--expires: 2020-01-01 has passed"), "{}", done.err);
     run(&["set", "bob"]).wrong("there is nothing to set");
@@ -539,6 +539,7 @@ fn configuration_is_checked_completely_and_shown_without_secrets() {
     let places: Vec<_> =
         json["problems"].as_array().into_iter().flatten().map(|problem| problem["place"].as_str()).collect();
     assert!(places.contains(&Some("keypool.toml:5")), "{json}");
+    assert_eq!(json["problems"][0].as_object().map(serde_json::Map::len), Some(2), "place and message: {json}");
     home.run(&["keys"]).wrong("keypool.toml:5");
     // Values that the types allow.
     let wrong = "[batch]\ntemperature = nan\nmax_output_tokens = 0\nworkers_per_key = 0\nconcurrency = 0\n[gateway]\nthreads = 0\n\

@@ -11,6 +11,7 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures_util::{SinkExt, StreamExt};
+use gemini_sim::{GeminiSim, Project, Refusal};
 use http::Request;
 use http_body_util::Full;
 use serde_json::{Value, json};
@@ -20,7 +21,7 @@ use tokio_tungstenite::{WebSocketStream, client_async, tungstenite::Message};
 
 use crate::{
     admin::ADMIN,
-    support::{GENERATE, Gateway, TOKEN, hello, key, post, sim},
+    support::{GENERATE, Gateway, TOKEN, hello, key, post},
 };
 
 const CHROMIUM: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
@@ -182,8 +183,13 @@ async fn dashboard_works_in_a_browser() {
     if let Some(folder) = &folder {
         std::fs::create_dir_all(folder).expect("a folder");
     }
-    // Keys 0 to 3 work; the provider does not know key 7.
-    let sim = sim(4).await;
+    // Keys 0 to 3 work; the provider does not know key 7, and refuses keys 4 to 6 because of their project or billing account.
+    let project = |n: usize| Project::new(format!("projects/{}", 100_000_000_001 + n));
+    let refused = |n: usize, refusal| gemini_sim::Key::new(key(n)).refused(refusal);
+    let sim = (0..4).fold(GeminiSim::builder(), |sim, n| sim.project(project(n).key(key(n).as_str())));
+    let suspended = [4, 5].map(|n| refused(n, Refusal::ConsumerSuspended));
+    let sim = sim.project(suspended.into_iter().fold(project(4), Project::key));
+    let sim = sim.project(project(5).key(refused(6, Refusal::PrepayDepleted))).start().await.expect("a free port");
     let gateway = Gateway::start_with(&sim.url(), 0, |command, folder| {
         let lines = [
             format!("{} id=alpha-1 project=alpha rpm=400 rpd=2500 tpm=250000\n", key(0)),
@@ -191,6 +197,9 @@ async fn dashboard_works_in_a_browser() {
             format!("{} id=beta-1 project=beta tier=free\n", key(2)),
             format!("{} id=old project=gamma priority=0\n", key(7)),
             format!("{} id=spare project=delta priority=5\n", key(3)),
+            format!("{} id=epsilon-1 project=epsilon\n", key(4)),
+            format!("{} id=epsilon-2 project=epsilon\n", key(5)),
+            format!("{} id=prepaid project=zeta billing_account=acme\n", key(6)),
         ];
         std::fs::write(folder.join("keys.txt"), lines.concat()).expect("a key file");
         let tenants = "[[tenants]]\nname = \"carol\"\ntoken = \"token-of-carol\"\nrpm = 5\n";
@@ -213,6 +222,7 @@ async fn dashboard_works_in_a_browser() {
     page.call("Page.navigate", json!({ "url": format!("{}/", gateway.url) })).await;
     page.until("document.querySelector('#login-form') && !document.querySelector('#login').hidden").await;
     page.screenshot(folder.as_ref(), "login-1280-light").await;
+    assert_eq!(page.value("document.activeElement.id").await, "token");
     let log_in = |token: &str| {
         format!(
             "document.querySelector('#token').value = '{token}'; document.querySelector('#login-form').requestSubmit()"
@@ -285,26 +295,39 @@ async fn dashboard_works_in_a_browser() {
         ("Requests", "61"),
         ("Served", "100 %"),
         ("Keys usable", "3"),
-        ("Cooling", "1"),
-        ("Disabled", "1"),
+        ("Cooling", "2"),
+        ("Disabled", "3"),
         ("Waiting", "0"),
     ] {
         assert_eq!(page.value(&tile(name)).await, expected, "{name}");
     }
-    assert!(page.text().await.contains("costs too much"));
+    let text = page.value("document.querySelector('#overview .pair .panel').innerText").await.to_string();
+    for cause in ["costs too much", "project epsilon is disabled: key rejected", "billing account acme is cooling for "]
+    {
+        assert_eq!(text.matches(cause).count(), 1, "{text}");
+    }
+    page.open_page("models").await;
+    assert!(page.text().await.contains("Usage by model is on the page Usage."));
     page.open_page("keys").await;
     page.value("document.querySelectorAll('#keys details').forEach((one) => one.open = true)").await;
     let text = page.text().await;
     assert!(text.contains("key rejected") && text.contains("What to do: replace the key"), "{text}");
     assert!(text.contains("given") && text.contains("assumed"), "{text}");
+    let row = page.value("document.querySelector('#keys tr[data-id=prepaid]').innerText").await.to_string();
+    assert!(row.contains("billing account acme is cooling for ") && row.contains("What to do: "), "{row}");
     page.open_page("requests").await;
     assert!(page.text().await.contains("caller error 400"));
 
     // Buttons work.
     page.open_page("keys").await;
     page.value("document.querySelectorAll('#keys details').forEach((one) => one.open = true)").await;
-    page.value("document.querySelector('[data-action=enable][data-key=spare]').click()").await;
-    page.until("document.querySelector('[data-action=disable][data-key=spare]')").await;
+    page.value(
+        "const enable = document.querySelector('[data-action=enable][data-key=spare]'); enable.focus(); enable.click()",
+    )
+    .await;
+    page.until("document.activeElement.matches('[data-action=disable][data-key=spare]')").await;
+    page.value("enable.dispatchEvent(new MouseEvent('click', { bubbles: true, detail: 2 }))").await;
+    assert_eq!(page.value("document.querySelector('#dialog').open").await, false, "a double click is one click");
     page.value("document.querySelector('[data-action=test][data-key=old]').click()").await;
     page.until("document.querySelector('#news').textContent.includes('old does not work')").await;
     page.open_page("tenants").await;

@@ -64,8 +64,8 @@ export function why(breaker) {
   return { what: `${breaker.target} ${state} ${left}`.trim(), reason: reasons.join(": "), advice: breaker.advice ?? "" };
 }
 
-/** Returns the open breakers of a key that belong to the `key` itself or to its `project`. */
-export const breakersOf = (kind, key) => key.breakers.filter(({ scope }) => scope === kind || scope === `${kind}_model`);
+/** Returns the open breakers of a key's `project`, or all others that cover the `key`. */
+export const breakersOf = (kind, key) => key.breakers.filter(({ scope }) => scope.startsWith("project") === (kind === "project"));
 
 /** Groups limits by model, without those of unknown models that are not used. */
 export function byModel(limits) {
@@ -74,11 +74,10 @@ export function byModel(limits) {
   return models;
 }
 
-/** Sums the limits of each model over all projects of these keys. */
+/** Sums the limits of each model over all projects of these keys. Only the first key of a project has limits. */
 export function sumLimits(keys) {
   const models = new Map();
-  const projects = new Map(keys.map((key) => [`${key.provider}/${key.project}`, key]));
-  for (const { limits: all } of projects.values()) {
+  for (const { limits: all } of keys) {
     for (const [model, limits] of byModel(all)) {
       const entry = models.get(model) ?? { model, projects: 0, limits: new Map() };
       entry.projects += 1;

@@ -21,12 +21,9 @@ const mostRequests = () => (allRequests ? Infinity : innerWidth > 760 ? 50 : 15)
 /** Loads the data of each page and returns its nodes. */
 const LOOKS = {
   async overview(snapshot) {
-    const some = (state, of) =>
-      snapshot.pools.some(({ states }) => of.some((name) => states[name])) ? get(`/keys?state=${state}&limit=20`) : { keys: [] };
-    const [off, out, events] = await Promise.all([
-      some("disabled", ["disabled"]), some("cooling", ["cooling", "half_open"]), get("/events?limit=8"),
-    ]);
-    return views.overview(snapshot, { keys: [...off.keys, ...out.keys] }, events, Math.max(280, by("view").clientWidth - 80));
+    const out = ["disabled", "cooling", "half_open"].map((state) => get(`/keys?state=${state}&limit=20`));
+    const [events, ...pages] = await Promise.all([get("/events?limit=8"), ...out]);
+    return views.overview(snapshot, pages, events, Math.max(280, by("view").clientWidth - 80));
   },
   async keys(snapshot) {
     const query = new URLSearchParams({ offset, limit: PAGE });
@@ -221,14 +218,13 @@ const ACTIONS = {
 
 document.addEventListener("click", async (event) => {
   const pressed = event.target.closest("button[data-action]");
-  if (!pressed) return;
-  pressed.disabled = true;
+  // The second click of a double click may meet the next action of the same button.
+  if (!pressed || (event.detail > 1 && pressed.dataset.action !== "page")) return;
   try {
     await ACTIONS[pressed.dataset.action](pressed.dataset);
   } catch (error) {
     say(error.message, "bad");
   } finally {
-    pressed.disabled = false;
     soon();
   }
 });
@@ -244,4 +240,5 @@ for (const id of ["key-text", "key-state", "usage-by", "usage-days", "request-ki
 addEventListener("hashchange", turn);
 document.addEventListener("visibilitychange", soon);
 by("login").hidden = false;
+by("token").focus();
 turn();

@@ -35,16 +35,22 @@ function reasons(breakers) {
   });
 }
 
-export function overview(snapshot, { keys }, events, width) {
+/** Shows the overview. `disabled`, `cooling` and `trial` are pages of the keys in these states. */
+export function overview(snapshot, [disabled, cooling, trial], events, width) {
   const sum = (value) => snapshot.pools.reduce((all, pool) => all + value(pool), 0);
   const { good, caller, unavailable, failed } = snapshot.requests;
-  const [usable, cooling, disabled] = [
-    sum(({ states }) => states.usable), sum(({ states }) => states.cooling + states.half_open), sum(({ states }) => states.disabled),
-  ];
+  const all = sum(({ stats }) => stats.keys);
+  const out = cooling.total + trial.total;
+  const usable = Math.max(0, all - disabled.total - out);
   const waiting = sum(({ stats }) => stats.waiting);
   const paused = snapshot.pools.filter(({ stats }) => stats.disabling_paused);
-  const out = keys.filter((key) => key.state === "disabled" || key.state === "cooling");
-  const shared = snapshot.pools.flatMap((pool) => pool.breakers);
+  // Keys of one project, billing account or exit have the same cause.
+  const causes = new Map(snapshot.pools.flatMap((pool) => pool.breakers.map((breaker) => [`${pool.name} ${breaker.target}`, breaker])));
+  for (const key of [disabled, cooling, trial].flatMap(({ keys }) => keys)) {
+    const whole = key.breakers.filter(({ scope }) => !scope.endsWith("model"));
+    for (const breaker of whole) causes.set(`${key.provider} ${breaker.target}`, breaker);
+  }
+  const list = [...causes.values()];
   return [
     paused.map((pool) => el("p", { class: "banner" },
       `${pool.name} refuses nearly every key: no key is disabled until one succeeds. This looks like an outage.`)),
@@ -52,9 +58,9 @@ export function overview(snapshot, { keys }, events, width) {
       tile("Requests", short(good + caller + unavailable + failed), "", `${short(caller)} caller errors`),
       tile("Served", rate(good, good + unavailable + failed), failed + unavailable ? "limited" : "good",
         failed + unavailable ? `${short(unavailable)} without a key, ${short(failed)} failed` : "of valid requests"),
-      tile("Keys usable", String(usable), usable ? "good" : "bad", `of ${sum(({ stats }) => stats.keys)}`),
-      tile("Cooling", String(cooling), cooling ? "limited" : ""),
-      tile("Disabled", String(disabled), disabled ? "bad" : ""),
+      tile("Keys usable", String(usable), usable ? "good" : "bad", `of ${all}`),
+      tile("Cooling", String(out), out ? "limited" : ""),
+      tile("Disabled", String(disabled.total), disabled.total ? "bad" : ""),
       tile("Waiting", String(waiting), waiting ? "limited" : "", "for a key"),
       tile("In flight", String(sum(({ stats }) => stats.in_flight)), "", "at providers"),
       tile("First byte", snapshot.latency ? milliseconds(snapshot.latency.median_ms) : "–", "",
@@ -62,11 +68,8 @@ export function overview(snapshot, { keys }, events, width) {
     el("div", { class: "panel" }, el("h2", {}, "The last ten minutes"), chart(snapshot.steps, Date.now(), width)),
     el("div", { class: "pair" },
       el("div", { class: "panel" }, el("h2", {}, "Not in use"),
-        shared.length + out.length === 0
-          ? el("p", { class: "quiet" }, "All keys are in use.")
-          : [reasons(shared), out.slice(0, 8).map((key) => [key, breakersOf("key", key)]).map(([key, own]) => el("div", { class: "held", "data-id": key.id },
-              reasons(own.length ? own : [{ state: key.state, target: `key ${key.id}`, reason: `because of its project ${key.project}` }])))],
-        out.length > 8 && el("p", {}, el("a", { href: "#keys" }, `all ${out.length}`))),
+        list.length ? reasons(list.slice(0, 8)) : el("p", { class: "quiet" }, "All keys are in use."),
+        Math.max(list.length, disabled.total + out) > 8 && el("p", {}, el("a", { href: "#keys" }, "all keys"))),
       el("div", { class: "panel" }, el("h2", {}, "Last events"), eventList(events.slice(0, 8)))),
   ];
 }
@@ -135,7 +138,8 @@ function keyRow(key) {
 export function models({ keys, total }, shown) {
   const list = sumLimits(keys);
   return [
-    list.length === 0 && el("p", { class: "quiet empty" }, "No limit is known yet."),
+    el("p", { class: "quiet" }, list.length ? "Models without a known limit are not shown" : "No limit is known yet",
+      ". Usage by model is on the page ", el("a", { href: "#usage" }, "Usage"), "."),
     total > shown && el("p", { class: "quiet" }, `Includes the first ${shown} keys only.`),
     el("div", { class: "grid" }, list.map(({ model, projects, limits }) =>
       el("div", { class: "panel", "data-id": model },
