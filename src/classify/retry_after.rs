@@ -167,8 +167,11 @@ fn date(text: &str, wall: SystemTime) -> Option<Duration> {
 fn date_and_time(text: &str, wall: SystemTime) -> Option<Duration> {
     let mut words = text.split_whitespace();
     let stamp = format!("{} {}", words.next()?, words.next()?.trim_end_matches(['.', ',', ')', ']']));
-    let zone = words.next().unwrap_or_default().trim_matches(['(', ')', '.', ',', ']']);
-    let zone = zone.replace("UTC", "Z").replace("GMT", "Z");
+    let zone = words.next().unwrap_or_default().trim_matches(|c: char| !c.is_alphanumeric() && !"+-".contains(c));
+    let zone = match zone.replace("GMT", "UTC") {
+        zone if zone == "UTC" => "Z".to_owned(),
+        zone => zone.replace("UTC", ""),
+    };
     ["", &zone, "+08:00"].iter().find_map(|zone| date(&format!("{stamp}{zone}"), wall))
 }
 
@@ -291,6 +294,8 @@ mod tests {
             ("[1310][Your limit will reset at 2026-11-20 19:22:34]", Some(20_194_000)),
             ("您的限额将在 2026-11-20 19:22:34 重置。", Some(20_194_000)),
             ("It resets at 2026-11-20 08:00:00 UTC.", Some(8_040_000)),
+            ("It resets at 2026-11-20 08:00:00 UTC; upgrade", Some(8_040_000)),
+            ("It resets at 2026-11-20 16:00:00 UTC+08:00", Some(8_040_000)),
             ("It resets at 2026-11-20 08:00:00+01:00.", Some(4_440_000)),
             ("It will reset at 2026-11-20 06:00:00 +0000 UTC.", Some(840_000)),
             ("Limit resets at 2026-11-20 06:00:00 (UTC)", Some(840_000)),

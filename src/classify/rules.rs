@@ -228,7 +228,7 @@ fn table() -> Vec<Rule> {
 
         // Others, by code.
         on(KeyRejected).codes(["token_not_found_in_db", "invalid_jwt", "bad_credentials", "SUBSCRIPTION_TOKEN_INVALID", "invalid_access_key"]),
-        on(KeyRejected).codes(["110", "111", "6003"]).messages(["access token invalid", "access token expired", "invalid request headers"]),
+        on(KeyRejected).codes(["110", "111"]).messages(["access token invalid", "access token expired"]),
         on(KeyRejected).statuses([401, 403]).codes(["*InvalidApiKey", "INVALID_AUTH", "WrongCredentialsError", "authentication_token_expired", "invalid_iam_token"]),
         on(KeyRejected).statuses([401, 403]).codes(["AuthenticationTypeDisabled", "invalid-key", "invalid_authentication_error", "key_revoked*", "account_suspended"]),
         on(Billing).codes(["insufficient_balance", "balance_insufficient", "insufficient_user_quota", "insufficient_credit*", "insufficient_fund*", "exceeded_current_quota_error"]),
@@ -257,7 +257,7 @@ fn table() -> Vec<Rule> {
 
         // Others, by messages about money.
         on(Billing).statuses([400, 401, 402, 403, 412, 429]).messages(["insufficient balance", "in good standing", "account balance is", "balance is 0"]),
-        on(Billing).statuses([400, 401, 429]).messages(["budget has been exceeded", "exceededbudget", "exceededtokenbudget"]),
+        on(Billing).statuses([400, 401, 429]).messages(["budget has been exceeded", "authentication error, exceeded"]),
         on(Billing).statuses([401, 402, 403]).messages(["max estimated cost", "quota is not enough"]).scope(Request),
         on(Billing).statuses([401, 402, 403]).messages(["budget is exhausted", "over its budget", "enter payment method", "inactive subscription", "free quota exhausted"]),
         on(Billing).statuses([400, 401, 402, 403, 429]).messages(["insufficient credit", "insufficient fund", "out of credits", "not enough credits", "not enough funds", "balance is negative"]),
@@ -332,7 +332,8 @@ fn table() -> Vec<Rule> {
         on(Caller).status(400).codes(["BadRequest", "*InvalidParameter*", "invalid_parameter*", "MissingParameter*", "ValidationException"]),
         on(Caller).statuses([400, 403]).codes(["*data_inspection*", "*DataInspection*", "*SensitiveContentDetected*", "censorship_blocked"]),
         on(Caller).status(424).codes(["2016", "2017"]),
-        on(Unclear).statuses([400, 401]).codes(["UNAUTHENTICATED", "unauthorized", "no_db_connection"]),
+        on(Unclear).status(401).codes(["UNAUTHENTICATED", "unauthorized"]),
+        on(Unclear).status(400).code("no_db_connection"),
         on(Unclear).status(403).codes(["PERMISSION_DENIED", "permission_error", "forbidden", "access_denied"]).scope(KeyModel),
         on(RateLimit).status(429).codes(["RESOURCE_EXHAUSTED", "*rate_limit*", "too_many_requests*", "requests", "tokens", "usage_limit_reached"]),
         on(RateLimit).statuses([401, 429]).codes(["*usage_limit_exceeded", "TooManyRequests*", "RateLimitExceeded.*"]),

@@ -69,7 +69,7 @@ impl UsageReader {
     /// A compressed body must be decoded first.
     pub(crate) fn for_headers(headers: &HeaderMap) -> Option<Self> {
         // Some servers send JSON as plain text or HTML, or without a type.
-        let kinds = [&b"json"[..], b"event-stream", b"text/"];
+        let kinds = [&b"json"[..], b"event-stream", b"text/plain", b"text/html"];
         let readable = headers.get(header::CONTENT_TYPE).is_none_or(|content_type| {
             let content_type = content_type.as_bytes().to_ascii_lowercase();
             content_type.is_empty() || kinds.iter().any(|kind| memmem::find(&content_type, kind).is_some())

@@ -77,9 +77,9 @@ pub(crate) enum Room {
 /// Why a request does not fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FullReason {
-    /// A sliding window is full.
+    /// A sliding window is full, or the tokens of a day are used up. The end of a request may make room earlier.
     Window,
-    /// A daily limit is used up.
+    /// The requests of a day are used up.
     Day,
     /// The cost is larger than a limit and never fits under it.
     TooLarge,
@@ -422,8 +422,8 @@ impl Meter {
         // A full window delays every request until the smallest one fits.
         let (reason, amount) = match self.span {
             _ if counter.used(self.length, now, today) < limit => (FullReason::Tokens, amount),
-            Span::Sliding(_) => (FullReason::Window, 1),
-            Span::Day => (FullReason::Day, 1),
+            Span::Day if self.unit == Unit::Requests => (FullReason::Day, 1),
+            Span::Sliding(_) | Span::Day => (FullReason::Window, 1),
         };
         Room::Full { until: counter.opens_at(self.length, amount, limit, now, today), reason }
     }

@@ -8,7 +8,7 @@ use std::{
 
 use futures_util::{FutureExt, future::join_all};
 use tower_keypool::{
-    Affinity, ErrorClass, ErrorKind, Failure, KeyPool, Lease, Limits, Outcome,
+    Affinity, ErrorClass, ErrorKind, Failure, KeyPool, Lease, Limits, Outcome, Usage,
     pool::{Acquire, KeyRequest},
 };
 
@@ -128,6 +128,17 @@ async fn request_fails_at_once_if_days_and_cooldowns_end_after_its_deadline() {
     let start = tokio::time::Instant::now();
     assert!(pool.acquire(KeyRequest::model(M).wait(secs(401))).await.is_ok());
     assert!(start.elapsed() > secs(399), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn request_waits_for_tokens_of_the_day_that_a_request_in_flight_may_return() {
+    let pool = paused(builder().key(key(0)).limits(M, Limits::new().tokens_per_day(1_000)));
+    let lease = pool.acquire(patient(M).input_tokens(1_000)).await.unwrap();
+    let mut waiter = join(&pool, patient(M).input_tokens(10));
+    assert!(poll(&mut waiter).is_none());
+    lease.report_usage(Usage::new(5, 0));
+    drop(lease);
+    assert!(waiter.await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]

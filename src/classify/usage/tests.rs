@@ -274,6 +274,7 @@ fn unreadable_bodies_have_no_reader() {
     };
     assert!(reads(&[]));
     assert!(reads(&[(header::CONTENT_TYPE, "text/plain; charset=utf-8")]));
+    assert!(!reads(&[(header::CONTENT_TYPE, "text/csv")]), "a row that looks like the start of an event would be held");
     assert!(reads(&[(header::CONTENT_TYPE, "text/event-stream")]));
     assert!(reads(&[(header::CONTENT_TYPE, "Application/JSON; charset=UTF-8")]));
     assert!(!reads(&[(header::CONTENT_TYPE, "audio/mpeg")]));
