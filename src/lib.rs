@@ -1,4 +1,4 @@
-//! Uses many API keys of an LLM provider as if they were a single key that never runs out of quota.
+//! Uses many API keys of an LLM provider as if they were one key with the quota of all.
 //!
 //! A [`KeyPool`] knows which key can serve a request now. Small tower layers put that key into each outgoing request,
 //! read the response, cool down a key that failed and retry the request with another key.

@@ -74,7 +74,7 @@ pub enum Event {
         /// The message of the provider or of the person.
         message: Option<Box<str>>,
     },
-    /// Nearly every key is permanently refused: no key is disabled until one succeeds.
+    /// Nearly every key is permanently refused: disabling is paused.
     #[non_exhaustive]
     DisablingPaused {
         /// The last key that was refused.
@@ -150,7 +150,7 @@ pub(crate) fn log(event: &Event, now: Tick) {
             );
         }
         Event::DisablingPaused { key } => {
-            tracing::warn!(%key, "nearly every key is refused: no key is disabled until one succeeds");
+            tracing::warn!(%key, "nearly every key is refused: disabling is paused");
         }
         Event::LimitLearned { project, model, limit } => {
             tracing::info!(%project, %model, %limit, "limit learned from the provider");

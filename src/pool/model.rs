@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use crate::limit::{Amounts, Cost};
 
-/// The index of a known model. Unconfirmed names share [`ModelIx::DEFAULT`].
+/// The index of a known model. Unconfirmed names share that of their pattern or [`ModelIx::DEFAULT`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct ModelIx(pub(crate) u32);
 

@@ -1,4 +1,4 @@
-//! Orders the keys of each model: ready keys by priority and rank, blocked keys by when they wake.
+//! Orders the keys of each model: ready keys by priority and rank, blocked keys by when they can be ready.
 
 use std::{
     cmp::Reverse,

@@ -40,7 +40,7 @@ use crate::{
 /// | response without a clear cause | the request is at fault after |
 /// |---|---|
 /// | 402, 403 | three projects |
-/// | 401 | all projects that may serve, if there are at least three; or 8 keys of which one has served since the start |
+/// | 401 | all projects that may serve, if there are at least three; or 8 of which one has served since the start |
 /// | 404: the model does not exist, or the project may not use it | three projects, or all if there are fewer |
 ///
 /// The body must be [`TryClone`]; a body that cannot be cloned is sent once. The error of the service below must be

@@ -146,9 +146,7 @@ fn described(event: &Event, pool: &KeyPool) -> (&'static str, String, String) {
             ("disabled", target.clone(), format!("{target} is disabled{}", because(*class, message)))
         }
         Event::DisablingPaused { key, .. } => {
-            let sentence = format!(
-                "the provider refuses nearly every key, most recently {key}: no key is disabled until one succeeds"
-            );
+            let sentence = format!("the provider refuses nearly every key, most recently {key}: disabling is paused");
             ("disabling_paused", String::new(), sentence)
         }
         Event::LimitLearned { project, model, limit, .. } => {

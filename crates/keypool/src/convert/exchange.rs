@@ -1,4 +1,4 @@
-//! The exchange of native requests and responses with the provider, for one request of a caller.
+//! Sends the native requests of one translated request to the provider.
 
 use std::sync::Arc;
 

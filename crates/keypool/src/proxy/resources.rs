@@ -1,8 +1,8 @@
 //! The owners of files, caches, batches, uploads and other resources: one table from a resource's name to its project
 //! and tenant.
 //!
-//! The table is learned from the responses that create resources. If it cannot be read, the request is refused: a
-//! resource never counts as unowned. A resource that is not in the table is not found; the provider is not asked.
+//! The table is learned from the responses that create resources. If it cannot be read, the request is refused.
+//! A resource that is not in the table is not found; the provider is not asked.
 
 use std::{sync::Arc, time::Duration};
 

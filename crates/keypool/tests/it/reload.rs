@@ -161,7 +161,7 @@ async fn keys_for_another_upstream_wait_for_the_restart() {
 }
 
 #[tokio::test]
-async fn public_address_keeps_its_token_until_the_restart() {
+async fn public_address_needs_a_token_until_the_restart() {
     let upstream = Upstream::always(200, "application/json", "{}").await;
     let config = |listen: &str, token: &str| {
         let upstream = &upstream.url;

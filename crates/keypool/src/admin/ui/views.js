@@ -53,7 +53,7 @@ export function overview(snapshot, [disabled, cooling, trial], events, width) {
   const list = [...causes.values()];
   return [
     paused.map((pool) => el("p", { class: "banner" },
-      `${pool.name} refuses nearly every key: no key is disabled until one succeeds. This looks like an outage.`)),
+      `${pool.name} refuses nearly every key: disabling is paused. This looks like an outage.`)),
     el("dl", { class: "tiles" },
       tile("Requests", short(good + caller + unavailable + failed), "", `${short(caller)} caller errors`),
       tile("Served", rate(good, good + unavailable + failed), failed + unavailable ? "limited" : "good",

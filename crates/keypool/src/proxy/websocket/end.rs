@@ -1,4 +1,4 @@
-//! The end of a session: who ended it, and what each side is told.
+//! The end of a session: who ended it, and the close frame for each side.
 
 use futures_util::{SinkExt, Stream, StreamExt};
 use http::StatusCode;
