@@ -168,11 +168,11 @@ fn date_and_time(text: &str, wall: SystemTime) -> Option<Duration> {
     let mut words = text.split_whitespace();
     let stamp = format!("{} {}", words.next()?, words.next()?.trim_end_matches(['.', ',', ')', ']']));
     let zone = words.next().unwrap_or_default().trim_matches(|c: char| !c.is_alphanumeric() && !"+-".contains(c));
-    let zone = match zone.replace("GMT", "UTC") {
-        zone if zone == "UTC" => "Z".to_owned(),
-        zone => zone.replace("UTC", ""),
+    let offset = match zone.trim_start_matches("UTC").trim_start_matches("GMT") {
+        "" if !zone.is_empty() => "Z",
+        offset => offset,
     };
-    ["", &zone, "+08:00"].iter().find_map(|zone| date(&format!("{stamp}{zone}"), wall))
+    ["", offset, "+08:00"].iter().find_map(|zone| date(&format!("{stamp}{zone}"), wall))
 }
 
 fn leading_delay(text: &str) -> Option<Duration> {

@@ -30,6 +30,8 @@ fn table() -> Vec<Rule> {
         on(Transient).statuses([401, 402, 403]).messages(["litellm.authenticationerror", "litellm.permissiondeniederror", "no fallback model group found"]),
         on(Transient).statuses([401, 402, 403]).code("bad_response_status_code").scope(Request),
         on(Transient).statuses([401, 403]).messages(["database query error", "数据库查询出错", "upstream authentication failed", "upstream access forbidden"]),
+        on(RateLimit).status(429).code("model_cooldown"),
+        on(Transient).status(429).code("upstream_provider_shared_pool"),
         on(Transient).status(429).messages(["temporarily rate-limited upstream", "worker local total request limit", "负载已饱和", "load is saturated"]),
 
         // A limit of one day or one key, not the spend limit of the project.
@@ -89,7 +91,7 @@ fn table() -> Vec<Rule> {
         on(RateLimit).status(429).messages(["spend-based rate limit", "spend based rate limit"]).scope(Project).cooldown(TEN_MINUTES),
         on(KeyRejected).status(403).messages(["project has been denied access", "disabled in this account for violation", "denied on resource project"]).scope(Project),
         // Google: the sender's address.
-        on(Egress).statuses([400, 403]).messages(["user location is not supported", "location is not supported for the api", "not allowed from unsupported"]),
+        on(Egress).statuses([400, 403]).messages(["user location is not supported", "location is not supported for the api"]),
         // Cloudflare's firewall refuses an address, or words of the request.
         on(Unclear).status(403).code(HTML).message("malformed data").scope(Request),
         on(Egress).statuses([301, 302, 303, 307, 403]).code(HTML),
@@ -101,7 +103,7 @@ fn table() -> Vec<Rule> {
         // Google: quotas.
         on(RateLimit).status(429).code(BESIDE_MODEL).scope(Request),
         on(RateLimit).status(429).messages(["cachedcontentstorage", "storage limit", "file storage quota"]).scope(Request),
-        on(Transient).statuses([429, 503]).codes(["MODEL_CAPACITY_EXHAUSTED", "servingLimitExceeded", "upstream_provider_shared_pool"]),
+        on(Transient).statuses([429, 503]).codes(["MODEL_CAPACITY_EXHAUSTED", "servingLimitExceeded"]),
         on(Transient).statuses([429, 503]).messages(["no capacity available", "out of capacity", "error-code-429"]),
         on(NotEntitled).statuses([403, 429]).code(LIMIT_ZERO),
         on(NotEntitled).status(429).messages(["doesn't have a free quota tier", "limit 0, used 0"]),
@@ -165,6 +167,7 @@ fn table() -> Vec<Rule> {
         on(Billing).codes(["organization_on_hold", "linked_organization_*"]),
         on(Billing).provider("anthropic").status(402),
         on(Egress).status(403).code("forbidden").message("request not allowed"),
+        on(Egress).statuses([400, 403]).message("not allowed from unsupported"),
         on(DailyQuota).statuses([403, 429]).messages(["weekly usage limit", "weekly limit", "5-hour usage limit", "5-hour limit", "(7-day)"]),
         on(RateLimit).status(403).message("quota will be replenished"),
         on(DailyQuota).status(403).messages(["reached your usage limit", "monthly usage limit", "out of call volume quota"]),
@@ -173,7 +176,7 @@ fn table() -> Vec<Rule> {
         on(NotEntitled).status(429).message("extra usage is required").scope(Request),
         on(NotEntitled).status(400).messages(["only authorized for use with", "not yet available for this subscription"]).scope(Request),
         on(Transient).status(429).code("rate_limit_error").message("overloaded"),
-        on(RateLimit).status(429).codes(["rate_limit_error", "ramp_limit_exceeded", "model_cooldown"]),
+        on(RateLimit).status(429).codes(["rate_limit_error", "ramp_limit_exceeded"]),
         on(ModelNotFound).status(404).code("not_found_error").messages(["model:", "is not available"]),
 
         // Azure and GitHub Models.
@@ -190,6 +193,8 @@ fn table() -> Vec<Rule> {
 
         // Amazon Bedrock.
         on(DailyQuota).statuses([400, 429]).message("too many tokens per day"),
+        on(RateLimit).status(400).code("REQUEST_LIMIT_EXCEEDED"),
+        on(RateLimit).statuses([400, 429]).codes(["ThrottlingException", "ServiceQuotaExceededException", "LimitExceededException"]),
         on(Transient).statuses([424, 429]).codes(["ModelErrorException", "ModelStreamErrorException", "ModelNotReadyException"]),
         on(NotEntitled).statuses([403, 404]).code("AccessDeniedException").messages(["access to the model", "model access is denied"]),
         on(NotEntitled).status(400).code("ValidationException").messages(["operation not allowed", "not authorized to invoke this api operation"]),
@@ -197,9 +202,9 @@ fn table() -> Vec<Rule> {
         on(KeyRejected).codes(["ExpiredTokenException", "UnrecognizedClientException", "InvalidClientTokenId"]),
         on(KeyRejected).statuses([401, 403]).message("security token included in the request"),
 
-        // Alibaba's DashScope and Volcengine's Ark, and limits of Amazon.
+        // Alibaba's DashScope and Volcengine's Ark.
         on(Billing).status(429).messages(["week allocated quota", "month allocated quota"]),
-        on(RateLimit).statuses([400, 403, 429]).codes(["Throttling*", "limit_requests", "limit_burst_rate", "RequestBurstTooFast", "REQUEST_LIMIT_EXCEEDED", "ServiceQuotaExceededException", "LimitExceededException"]),
+        on(RateLimit).statuses([400, 403, 429]).codes(["Throttling*", "limit_requests", "limit_burst_rate", "RequestBurstTooFast"]),
         on(Billing).codes(["Arrearage", "*overdue*", "CommodityNotPurchased", "InvalidSubscription", "*ResourcePackExhausted", "*ServiceNotActivated"]),
         on(Billing).code("AllocationQuota.FreeTierOnly").scope(ProjectModel),
         on(NotEntitled).status(403).code("OperationDenied.FileQuotaExceeded").scope(Request),

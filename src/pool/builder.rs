@@ -204,7 +204,7 @@ impl KeyPoolBuilder {
             provider,
             clock: self.clock.unwrap_or_default(),
             wall: WallReading::default(),
-            store: self.store.map(Arc::from),
+            store: self.store,
             fail_open: self.fail_open,
             wait: self.wait,
             retry_budget: Arc::new(TpsBudget::new(Duration::from_secs(10), 10, 0.2)),

@@ -60,7 +60,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) wall: WallReading,
     /// The store in which each request must also be reserved.
-    pub(crate) store: Option<Arc<dyn Store>>,
+    pub(crate) store: Option<Box<dyn Store>>,
     /// Whether requests continue with the local limits when the store is unavailable.
     pub(crate) fail_open: bool,
     /// How long a request waits for a key unless it sets its own wait.

@@ -234,15 +234,15 @@ impl Registry {
         group
     }
 
-    /// Adds a key, or merges it into the key with the same secret.
+    /// Adds a key, or merges it into the key with the same secret. Returns its slot, and whether it was merged.
     ///
     /// # Errors
     /// If the secret is malformed, the id belongs to another secret, or a limit is invalid.
-    pub(crate) fn add(&mut self, key: &Key, scheme: &str) -> Result<Slot, Error> {
+    pub(crate) fn add(&mut self, key: &Key, scheme: &str) -> Result<(Slot, bool), Error> {
         if let Some(slot) = self.find_secret(&key.secret) {
             let id = self.get(slot).map(|entry| entry.data.id.clone()).expect("it was found");
             self.update(slot, &key.clone().named(id), scheme)?;
-            return Ok(slot);
+            return Ok((slot, true));
         }
         let data = Arc::new(KeyData::new(key, scheme)?);
         if self.find(&data.id).is_some() {
@@ -267,7 +267,7 @@ impl Registry {
             load: super::strategy::Load::default(),
             counts: KeyCounts::default(),
         });
-        Ok(slot)
+        Ok((slot, false))
     }
 
     /// Replaces the options and the secret of a key. Its counts stay. Returns whether the secret differs.

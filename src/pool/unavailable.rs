@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::time::whole_seconds;
 
-/// Why no key can serve a request now, and when to retry, which the format `{:#}` leaves out.
+/// Why no key can serve a request now, and when to retry. `{:#}` formats it without the time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Unavailable {
     pub(crate) model: Option<Arc<str>>,

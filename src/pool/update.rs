@@ -198,14 +198,13 @@ fn update(state: &mut State, slot: Slot, key: &Key, seen: SeenProjects<'_>, now:
 /// Adds a key, or merges it into the key with the same secret. Returns its id, and whether it was merged.
 pub(crate) fn add(state: &mut State, key: &Key, seen: SeenProjects<'_>) -> Result<(KeyId, bool), Error> {
     let zone = key.zone.as_ref().map(|zone| state.quotas.zone(zone)).transpose()?;
-    let merged = state.registry.id_of_secret(&key.secret);
-    let slot = state.registry.add(key, &state.settings.scheme)?;
+    let (slot, merged) = state.registry.add(key, &state.settings.scheme)?;
     apply_options(state, slot, key, zone, seen);
-    if let Some(id) = merged {
-        return Ok((id, true));
+    let id = state.registry.get(slot).map(|entry| entry.data.id.clone()).expect("it was just added");
+    if !merged {
+        state.effects.events.push(Event::KeyAdded { key: id.clone() });
     }
-    state.effects.events.push(Event::KeyAdded { key: key.id() });
-    Ok((key.id(), false))
+    Ok((id, merged))
 }
 
 /// Applies the options of a key to its project, and makes it ready.

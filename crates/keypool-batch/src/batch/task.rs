@@ -148,10 +148,12 @@ impl Task {
 
 /// Takes the fields of a request that are beside those of the task.
 fn take_request(fields: &mut RawObject) -> Result<RawObject, String> {
-    let known = match () {
-        () if fields.contains_key("contents") => GEMINI,
-        () if fields.contains_key("messages") => MESSAGES,
-        () => return Err("the task has none of `prompt`, `request`, `contents` and `messages`".to_owned()),
+    let known = if fields.contains_key("contents") {
+        GEMINI
+    } else if fields.contains_key("messages") {
+        MESSAGES
+    } else {
+        return Err("the task has none of `prompt`, `request`, `contents` and `messages`".to_owned());
     };
     Ok(known.split_ascii_whitespace().filter_map(|name| fields.remove_entry(name)).collect())
 }

@@ -81,9 +81,11 @@ pub async fn list(State(app): State<AppState>, headers: HeaderMap, Params(query)
             }
             let snapshot = provider.pool.snapshot(offset, PAGE);
             page.keys.extend(key_rows(provider, &snapshot, |key| {
-                let position = page.total;
-                page.total += usize::from(matches(key));
-                page.total > position && (query.offset..query.offset.saturating_add(limit)).contains(&position)
+                if !matches(key) {
+                    return false;
+                }
+                page.total += 1;
+                (query.offset..query.offset.saturating_add(limit)).contains(&(page.total - 1))
             }));
         }
     }

@@ -185,10 +185,10 @@ fn row_without_limits(provider: &ProviderPool, snapshot: &Snapshot, key: &KeyVie
     let text = |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned);
     let exit = key.exit.as_ref().map(|exit| format!("exit {exit}"));
     let account = project.billing_account.as_ref().map(|account| format!("billing account {account}"));
-    let shared = [exit, account];
-    let shared = snapshot.breakers.iter().filter(|breaker| shared.iter().flatten().any(|name| *name == breaker.target));
-    let breakers = key.breakers.iter().chain(&project.breakers).chain(shared).map(BreakerRow::of);
-    let breakers: Vec<BreakerRow> = breakers.collect();
+    let targets = [exit, account];
+    let shared =
+        snapshot.breakers.iter().filter(|breaker| targets.iter().flatten().any(|name| *name == breaker.target));
+    let breakers: Vec<_> = key.breakers.iter().chain(&project.breakers).chain(shared).map(BreakerRow::of).collect();
     let mut limits = project.models.iter().flat_map(|model| &model.limits);
     let full = limits.any(|limit| is_full(limit.source, limit.used, limit.limit)).then_some(KeyState::Partly);
     KeyRow {

@@ -43,8 +43,10 @@ enum Property {
     Creates(&'static str),
     /// There are no resources of tenants.
     Shared,
+    /// Only the gateway's own token may use the path, since responses may show data of all tenants.
+    OwnToken,
 }
-use Property::{Creates, Endpoints, Listed, Permanent, Shared, Stores};
+use Property::{Creates, Endpoints, Listed, OwnToken, Permanent, Shared, Stores};
 
 /// All collections that the gateway knows, in any order: the longest path that fits counts.
 static KNOWN_PATHS: &[KnownPath] = &[
@@ -87,7 +89,8 @@ static KNOWN_PATHS: &[KnownPath] = &[
     known(OpenAi, "threads", &[Endpoints("runs")], "thread_id", "thread_id"),
     known(OpenAi, "videos", &[Listed, Creates("/remix"), Endpoints("edits extensions generations")], "video", ""),
     known(OpenAi, "videos/characters", &[Permanent], "", ""),
-    known(OpenAi, "evals", &[Permanent], "", ""),
+    // Their runs may read stored chats and files.
+    known(OpenAi, "evals", &[Permanent, OwnToken], "", ""),
     known(OpenAi, "fine_tuning/jobs", &[Listed], "", ""),
     known(OpenAi, "skills", &[Permanent, Stores], "skill_id", ""),
     known(OpenAi, "models", &[Shared], "", ""),
@@ -222,8 +225,7 @@ impl PathName {
     /// Reports whether the response could contain resources of all tenants.
     pub fn may_show_others(&self, method: &Method) -> bool {
         let reads_models = self.known.path == "models" && matches!(*method, Method::GET | Method::HEAD);
-        // Runs of evals may read stored chats and files.
-        self.collection() == Some("evals") || self.name.is_none() && method != Method::POST && !reads_models
+        self.known.properties.contains(&OwnToken) || (self.name.is_none() && method != Method::POST && !reads_models)
     }
 
     /// Reports whether the path is that of chats, which OpenAI keeps only on request.

@@ -41,16 +41,16 @@ impl Connections {
     ///
     /// # Errors
     /// The status of the response, if a limit is reached.
-    pub(super) fn admit(connections: &Arc<Self>, address: IpAddr) -> Result<Connection, &'static str> {
-        let permit = Arc::clone(&connections.all).try_acquire_owned().map_err(|_| "503 Service Unavailable")?;
+    pub(super) fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Connection, &'static str> {
+        let permit = Arc::clone(&self.all).try_acquire_owned().map_err(|_| "503 Service Unavailable")?;
         let address = network(address);
-        let mut counts = connections.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(address).or_default();
-        if *count >= connections.most_per_address && !address.is_loopback() {
+        if *count >= self.most_per_address && !address.is_loopback() {
             return Err("429 Too Many Requests");
         }
         *count += 1;
-        Ok(Connection(Arc::new(Counted { connections: Arc::clone(connections), address, permit })))
+        Ok(Connection(Arc::new(Counted { connections: Arc::clone(self), address, permit })))
     }
 }
 

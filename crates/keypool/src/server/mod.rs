@@ -89,7 +89,7 @@ impl Server {
                 () = stop.cancelled() => break,
             };
             match accepted {
-                Ok((stream, peer)) => match Connections::admit(&self.connections, peer.ip()) {
+                Ok((stream, peer)) => match self.connections.admit(peer.ip()) {
                     Ok(connection) => {
                         let tls = self.tls.as_ref().map(Certificate::acceptor);
                         let (gateway, reader_timeout) = (gateway.clone(), self.reader_timeout);

@@ -7,7 +7,8 @@ use serde_json::Value;
 use super::{Item, Place, not_utf8, read_line};
 use crate::batch::task::{Task, temperature, tokens};
 
-/// A blank row after the last one. If a quote is still open, its field ends with it.
+/// A row that is added to the input. The csv crate accepts a quote that is never closed: its field then ends with this
+/// text. Otherwise this is a blank row, which is skipped.
 const END: &[u8] = "\n\u{2029}".as_bytes();
 
 /// Returns the rows after the header, which must name the column of the prompt. The header decides which delimiter is
