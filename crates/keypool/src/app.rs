@@ -15,7 +15,7 @@ use tower_keypool::Gemini;
 
 use crate::{
     admin::{self, Admin},
-    config::{Inputs, Loaded},
+    config::{GatewaySection, Inputs, Loaded},
     convert::{Media, Signatures},
     error::ApiError,
     health,
@@ -42,11 +42,6 @@ pub struct App {
     pub loaded: ArcSwap<Loaded>,
     /// The configuration at the start. Some of its settings stay in effect until the next start.
     pub started: Arc<Loaded>,
-    pub settings: Settings,
-    /// The host names that the gateway may be addressed by, besides addresses and `localhost`.
-    pub hosts: Vec<String>,
-    /// The origins of web pages that may read responses.
-    pub origins: Vec<String>,
     pub stores: Stores,
     pub pools: Pools,
     pub tenants: Tenants,
@@ -71,23 +66,6 @@ pub struct App {
     pub shutdown: CancellationToken,
 }
 
-/// The part of the configuration that handlers need. It takes effect at start only.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Whether a translated request with a field that has no effect is refused.
-    pub strict: bool,
-    /// Whether responses name the model, key and attempts in `x-keypool-*` headers.
-    pub served_headers: bool,
-    /// Maximum time that a client can make a request wait for a key.
-    pub max_wait: Duration,
-    /// Maximum number of bytes of a body that can be sent again.
-    pub replay_limit: usize,
-    /// Maximum time between two parts of a request's body.
-    pub body_timeout: Duration,
-    /// How long a Live session may be idle, and how long one side may take to read a message.
-    pub reader_timeout: Duration,
-}
-
 impl App {
     /// Opens the stores and pools of a configuration.
     ///
@@ -97,19 +75,8 @@ impl App {
         let loaded = Arc::new(loaded);
         let stores = Stores::open(&loaded).await?;
         let gateway = &loaded.config.gateway;
-        let settings = Settings {
-            strict: gateway.strict,
-            served_headers: gateway.served_headers,
-            max_wait: gateway.max_wait.0,
-            replay_limit: (gateway.replay_mib as usize) << 20,
-            body_timeout: gateway.body_timeout.0,
-            reader_timeout: gateway.reader_timeout.0,
-        };
         let session_header = gateway.session_affinity.then(|| gateway.session_header.parse().ok()).flatten();
         let app = Arc::new(Self {
-            settings,
-            hosts: gateway.hosts.clone(),
-            origins: gateway.origins.clone(),
             pools: Pools::open(&loaded, &stores).await?,
             tenants: Tenants::open(&loaded, &stores).await?,
             resources: Resources::new(stores.sqlite.clone()),
@@ -131,6 +98,11 @@ impl App {
         admin::events::follow(&app);
         Ok(app)
     }
+
+    /// Returns the settings that are in effect until the gateway ends.
+    pub fn settings(&self) -> &GatewaySection {
+        &self.started.config.gateway
+    }
 }
 
 /// The service that answers the requests of one listening socket.
@@ -148,15 +120,15 @@ pub fn admin_pages(app: &AppState) -> Gateway {
     layered(app, admin::routes(app).merge(health::routes()), false)
 }
 
-/// The path of a request, from the outermost layer to the innermost. The gateway's own pages need no token of a tenant
-/// and are not proxied. axum serves only these pages: it would give responses to HEAD a `Content-Length` of 0.
+/// The layers of a request, outermost first. The innermost service is axum's router with the gateway's own pages, which
+/// need no tenant's token. Proxied requests do not reach it: axum gives responses to HEAD a `Content-Length` of 0.
 fn layered(app: &AppState, own_pages: Router<AppState>, is_proxy: bool) -> Gateway {
     let state = || AppState::clone(app);
     let service = ServiceBuilder::new()
         .layer(from_fn_with_state(state(), access_log::log))
         .layer(from_fn_with_state(state(), host_guard::guard))
         .layer(CatchPanicLayer::custom(panicked))
-        .option_layer((is_proxy && !app.origins.is_empty()).then(|| cors(app)))
+        .option_layer((is_proxy && !app.settings().origins.is_empty()).then(|| cors(app)))
         .option_layer(is_proxy.then(|| from_fn_with_state(state(), auth::authenticate)))
         .option_layer(is_proxy.then(|| from_fn_with_state(state(), handler::proxy)))
         .service(own_pages.fallback(not_found).with_state(state()));
@@ -174,7 +146,7 @@ fn panicked(_: Box<dyn Any + Send>) -> Response {
 
 /// Allows pages of the configured origins to read responses, except those of the gateway's own paths.
 fn cors(app: &AppState) -> CorsLayer {
-    let origins = app.origins.clone();
+    let origins = app.settings().origins.clone();
     let may_read = move |origin: &HeaderValue, head: &http::request::Parts| {
         let is_ours = |ours: &String| ours.as_bytes().eq_ignore_ascii_case(origin.as_bytes());
         !head.uri.path().starts_with("/-/") && origins.iter().any(is_ours)

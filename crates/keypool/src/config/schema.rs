@@ -207,6 +207,13 @@ pub struct GatewaySection {
     pub threads: Option<usize>,
 }
 
+impl GatewaySection {
+    /// Returns the maximum number of bytes of a body that can be sent again.
+    pub fn replay_limit(&self) -> usize {
+        (self.replay_mib as usize) << 20
+    }
+}
+
 impl Default for GatewaySection {
     fn default() -> Self {
         Self {

@@ -73,7 +73,7 @@ impl Failure {
         if let Some(after) = self.retry_after {
             head.insert(header::RETRY_AFTER, after);
         }
-        if app.settings.served_headers {
+        if app.settings().served_headers {
             headers::served(head, &self.attempts, None);
         }
         response.extensions_mut().insert(*self.attempts);
@@ -297,7 +297,7 @@ impl Head {
             headers::stream(head);
         }
         insert_ignored(head, ignored);
-        if app.settings.served_headers {
+        if app.settings().served_headers {
             headers::served(head, &self.0, None);
         }
         response.extensions_mut().insert(self.0);

@@ -25,6 +25,7 @@ use hyper_util::{
 use keypool_dialect::{Conversation, Error, ErrorKind, MediaData};
 use rustls::ClientConfig;
 use tower::service_fn;
+use url::Url;
 
 use crate::proxy::upstream::{HttpClient, https};
 
@@ -102,7 +103,9 @@ impl Media {
             let status = answer.status();
             if status.is_redirection() {
                 let location = answer.headers().get(header::LOCATION).and_then(|to| to.to_str().ok());
-                uri = self.checked(&resolved(&uri, location.ok_or("the URL redirects without a Location header")?))?;
+                let location = location.ok_or("the URL redirects without a Location header")?;
+                let target = Url::parse(&uri.to_string()).and_then(|url| url.join(location));
+                uri = self.checked(target.map_err(|_| "the URL redirects to an invalid one")?.as_str())?;
                 continue;
             }
             if !status.is_success() {
@@ -138,22 +141,6 @@ impl Media {
 }
 
 const NOT_PUBLIC: &str = "the URL's host has no public address";
-
-/// Resolves the target of a redirect.
-fn resolved(from: &Uri, location: &str) -> String {
-    let scheme = from.scheme_str().unwrap_or("https");
-    let authority = from.authority().map_or("", |authority| authority.as_str());
-    if location.contains("://") {
-        location.to_owned()
-    } else if location.starts_with("//") {
-        format!("{scheme}:{location}")
-    } else if location.starts_with('/') {
-        format!("{scheme}://{authority}{location}")
-    } else {
-        let folder = from.path().rsplit_once('/').map_or("", |(folder, _)| folder);
-        format!("{scheme}://{authority}{folder}/{location}")
-    }
-}
 
 /// Reports whether an address is public, by IANA's registries of special-purpose addresses.
 fn is_public(address: IpAddr) -> bool {

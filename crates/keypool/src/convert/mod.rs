@@ -63,7 +63,7 @@ async fn translate(incoming: &Incoming) -> Result<Response, Failure> {
         return Err(Error::new(ErrorKind::UnknownPath, format!("{} takes a POST", route.path)).into());
     }
     let Some(data) = body.data() else {
-        let most = app.settings.replay_limit >> 20;
+        let most = app.settings().replay_limit() >> 20;
         let why = format!("a translated request may have at most {most} MiB (gateway.replay_mib)");
         return Err(Error::new(ErrorKind::TooLarge, why).into());
     };
@@ -215,7 +215,7 @@ fn untranslatable(path: &str) -> Error {
 /// Returns how strictly a request is read: as configured, unless its header `x-keypool-strict` overrides it.
 fn mode(app: &AppState, headers: &HeaderMap) -> Result<Mode, Error> {
     let strict = match headers.get("x-keypool-strict").map(HeaderValue::as_bytes) {
-        None => app.settings.strict,
+        None => app.settings().strict,
         Some(b"true" | b"1") => true,
         Some(b"false" | b"0") => false,
         Some(_) => return Err(Error::new(ErrorKind::InvalidRequest, "x-keypool-strict: expected true or false")),

@@ -15,6 +15,7 @@ use crate::{
     error::ApiError,
     middleware::access_log::{Progress, is_own_page},
     proxy::{
+        query,
         route::{Dialect, Route, decoded},
         uploads,
     },
@@ -89,12 +90,8 @@ fn tokens(head: &Parts) -> impl Iterator<Item = String> {
             Some(_) => None,
         }
     });
-    let pairs = head.uri.query().into_iter().flat_map(|query| query.split('&'));
-    let query = pairs.filter_map(|pair| {
-        let value = pair.strip_prefix("key=")?;
-        Some(decoded(value).into_owned())
-    });
-    plain.chain(authorization).chain(query)
+    let keys = query::pairs(&head.uri).filter(|(name, _)| name == "key").map(|(_, value)| value.into_owned());
+    plain.chain(authorization).chain(keys)
 }
 
 /// Minimum length, in bytes, of a token whose copies are removed: a shorter one may be an ordinary value.

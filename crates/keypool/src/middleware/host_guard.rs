@@ -1,5 +1,5 @@
-//! Refuses requests of foreign web pages, since a page of any site can reach addresses of this machine, and requests
-//! that a provider could understand differently from the gateway.
+//! Refuses requests of foreign web pages: a page of any site can reach addresses of this machine. Also refuses requests
+//! that a provider could read differently from the gateway.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -8,10 +8,14 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use http::{HeaderMap, HeaderName, StatusCode, Uri, header};
+use http::{HeaderName, StatusCode, header, request::Parts};
 
 use super::auth;
-use crate::{app::AppState, error::ApiError, proxy::route::decoded};
+use crate::{
+    app::AppState,
+    error::ApiError,
+    proxy::{query, route::decoded},
+};
 
 /// The local address of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -21,10 +25,8 @@ pub struct LocalAddress(pub SocketAddr);
 /// origin which is not configured sent.
 pub async fn guard(State(app): State<AppState>, request: Request, next: Next) -> Response {
     let (head, body) = request.into_parts();
-    let local = head.extensions.get::<LocalAddress>().map(|local| local.0.ip());
-    let refused = ambiguity(&head.headers, &head.uri)
-        .map(ApiError::bad_request)
-        .or_else(|| refusal(&head.headers, &head.uri, local, &app.hosts, &app.origins));
+    let (hosts, origins) = (&app.settings().hosts, &app.settings().origins);
+    let refused = ambiguity(&head).map(ApiError::bad_request).or_else(|| refusal(&head, hosts, origins));
     match refused {
         Some(error) => error.into_response(auth::dialect(&head)),
         None => next.run(Request::from_parts(head, body)).await,
@@ -39,7 +41,7 @@ const OVERRIDES: [HeaderName; 3] = [
 ];
 
 /// Returns the problem of a request that can be understood in two ways.
-fn ambiguity(headers: &HeaderMap, uri: &Uri) -> Option<String> {
+fn ambiguity(Parts { headers, uri, .. }: &Parts) -> Option<String> {
     if let Some(name) =
         [header::HOST, header::CONTENT_TYPE].iter().find(|name| headers.get_all(*name).iter().count() > 1)
     {
@@ -60,8 +62,7 @@ fn ambiguity(headers: &HeaderMap, uri: &Uri) -> Option<String> {
     if twice.bytes().any(|byte| matches!(byte, b'\\' | b';' | 0)) || twice.split('/').any(climbs) {
         return Some("the path contains . or .. segments, backslashes or semicolons".to_owned());
     }
-    uri.query().into_iter().flat_map(|query| query.split(['&', ';'])).find_map(|pair| {
-        let name = decoded(pair.split('=').next().unwrap_or_default());
+    query::pairs(uri).find_map(|(name, _)| {
         let plain = name.trim_start_matches('$').to_ascii_lowercase();
         let overrides = plain == "callback" || plain == "httpmethod" || plain == "outputdefaultcharset";
         // Google reads headers and the body from parameters such as $httpHeaders and $req.
@@ -70,15 +71,10 @@ fn ambiguity(headers: &HeaderMap, uri: &Uri) -> Option<String> {
     })
 }
 
-fn refusal(
-    headers: &HeaderMap,
-    uri: &Uri,
-    local: Option<IpAddr>,
-    hosts: &[String],
-    origins: &[String],
-) -> Option<ApiError> {
-    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("(not text)"));
-    let host = uri.authority().map(http::uri::Authority::as_str).or_else(|| text(header::HOST))?;
+fn refusal(head: &Parts, hosts: &[String], origins: &[String]) -> Option<ApiError> {
+    let text = |name| head.headers.get(name).map(|value| value.to_str().unwrap_or("(not text)"));
+    let local = head.extensions.get::<LocalAddress>().map(|local| local.0.ip());
+    let host = head.uri.authority().map(http::uri::Authority::as_str).or_else(|| text(header::HOST))?;
     if !is_ours(host, local, hosts) {
         let message = format!("this gateway is not called {}: start it with --host NAME to add a name", name_of(host));
         return Some(ApiError::new(StatusCode::MISDIRECTED_REQUEST, message));
@@ -130,6 +126,10 @@ fn name_of(host: &str) -> &str {
 mod tests {
     use super::*;
 
+    fn head(path: &str) -> Parts {
+        Request::builder().uri(path).body(()).expect("a request").into_parts().0
+    }
+
     #[test]
     fn ambiguous_requests_are_refused() {
         for (path, header, is_ambiguous) in [
@@ -148,25 +148,24 @@ mod tests {
             ("/v1beta/files/a", "x-http-method-override", true),
             ("http://localhost/v1beta/files/a", "host", true),
         ] {
-            let mut headers = HeaderMap::new();
+            let mut head = head(path);
             if !header.is_empty() {
-                headers.insert(header, "DELETE".parse().expect("a value"));
+                head.headers.insert(header, "DELETE".parse().expect("a value"));
             }
-            let uri: Uri = path.parse().expect("a URI");
-            assert_eq!(ambiguity(&headers, &uri).is_some(), is_ambiguous, "{path} {header}");
+            assert_eq!(ambiguity(&head).is_some(), is_ambiguous, "{path} {header}");
         }
     }
 
     fn check(host: &str, origin: Option<&str>) -> Option<StatusCode> {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::HOST, host.parse().expect("a value"));
+        let mut head = head("/v1/models");
+        head.headers.insert(header::HOST, host.parse().expect("a value"));
         if let Some(origin) = origin {
-            headers.insert(header::ORIGIN, origin.parse().expect("a value"));
+            head.headers.insert(header::ORIGIN, origin.parse().expect("a value"));
         }
-        let local = Some("192.0.2.7".parse().expect("an address"));
+        head.extensions.insert(LocalAddress("192.0.2.7:5000".parse().expect("an address")));
         let hosts = ["pool.example:443", "fd00::1", "[fd00::2]:5000", "198.51.100.1"].map(str::to_owned);
         let (hosts, origins) = (hosts, ["app://obsidian.md".to_owned()]);
-        refusal(&headers, &Uri::from_static("/v1/models"), local, &hosts, &origins).map(|error| error.status)
+        refusal(&head, &hosts, &origins).map(|error| error.status)
     }
 
     #[test]

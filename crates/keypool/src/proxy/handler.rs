@@ -89,10 +89,10 @@ async fn serve(
     // `address` is read from the client's URL; from here on the request has the provider's path.
     set_path(&mut head, &route.path)?;
     let body = if uploads::is_part(&route, &head) {
-        body::uncollected(body, app.settings.body_timeout)
+        body::uncollected(body, app.settings().body_timeout.0)
     } else {
-        let limit = app.settings.replay_limit;
-        let body = body::collect(body, limit, app.settings.body_timeout).await?;
+        let limit = app.settings().replay_limit();
+        let body = body::collect(body, limit, app.settings().body_timeout.0).await?;
         body::unpacked(&mut head.headers, body, limit)?
     };
     let model = named_model(app, &route, &head, &body);
@@ -142,7 +142,7 @@ async fn forward(mut incoming: Incoming, address: Option<Address>) -> Result<Res
         quota.end_unserved(RequestResult::of(response.status(), &attempts));
     }
     headers::for_client(response.headers_mut());
-    if app.settings.served_headers {
+    if app.settings().served_headers {
         headers::served(response.headers_mut(), &attempts, model.as_deref());
     }
     if is_ours {
@@ -153,12 +153,10 @@ async fn forward(mut incoming: Incoming, address: Option<Address>) -> Result<Res
         app.sessions.served(session, last.project());
     }
     let (mut head, body) = response.into_parts();
-    match &address {
-        address if route.endpoint == Endpoint::Upload => {
-            uploads::rewrite_address(&app, &provider, address.as_ref(), &mut head, &tenant).await?;
-        }
-        Some(address) => address.replace_location(&provider, &mut head),
-        None => {}
+    if route.endpoint == Endpoint::Upload {
+        uploads::rewrite_address(&app, &provider, address.as_ref(), &mut head, &tenant).await?;
+    } else if let Some(address) = &address {
+        address.replace_location(&provider, &mut head);
     }
     let body = if resource.changes_table() {
         Box::pin(resources::learn(&app, resource, &mut head, body, address)).await?
@@ -213,7 +211,7 @@ where
 impl Incoming {
     /// Returns the [`KeyRequest`] of a request, from its head, its body, its wait, its session and the project of the
     /// resource that it names. The body is put into the extensions of the head, where [`KeyRotationLayer::key_request`]
-    /// reads the model and the cost. It does not read forms.
+    /// reads the model and the cost. For a form, which it does not read, `self.model` is used.
     ///
     /// # Errors
     /// 400 if `x-keypool-wait` is invalid.
@@ -231,7 +229,7 @@ impl Incoming {
             request = KeyRequest::model(api.quota_model(model)).input_tokens(tokens);
         }
         if let Some(wait) = requested_wait(&self.head.headers)? {
-            request = request.wait(wait.min(self.app.settings.max_wait));
+            request = request.wait(wait.min(self.app.settings().max_wait.0));
         }
         let preferred = || self.app.sessions.project(session?);
         Ok(match pinned.map(Affinity::RequireProject).or_else(|| preferred().map(Affinity::PreferProject)) {

@@ -9,6 +9,7 @@ pub mod model_access;
 pub mod models;
 pub mod names;
 pub mod pools;
+pub mod query;
 pub mod resources;
 pub mod route;
 pub mod sessions;

@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 use super::{
     handler::{self, Incoming},
     pools::ProviderPool,
-    resources::query,
+    query,
     route::{Dialect, PathTarget},
 };
 use crate::{app::AppState, error::ApiError};
@@ -227,13 +227,13 @@ fn list(models: &[Model], dialect: Dialect, head: &Parts) -> Value {
         Dialect::OpenAi => json!({ "object": "list", "data": shown(models) }),
         Dialect::Anthropic => {
             let position = |id| models.iter().position(|model| model.id == id);
-            let limit = query(head, "limit").and_then(|limit| limit.parse().ok()).unwrap_or(models.len());
-            let (page, more) = if let Some(id) = query(head, "before_id") {
+            let limit = query::value(&head.uri, "limit").and_then(|limit| limit.parse().ok()).unwrap_or(models.len());
+            let (page, more) = if let Some(id) = query::value(&head.uri, "before_id") {
                 let end = position(id).unwrap_or(0);
                 (&models[end.saturating_sub(limit)..end], end > limit)
             } else {
                 let after = |id| position(id).map_or(models.len(), |last| last + 1);
-                let rest = &models[query(head, "after_id").map_or(0, after)..];
+                let rest = &models[query::value(&head.uri, "after_id").map_or(0, after)..];
                 (&rest[..limit.min(rest.len())], limit < rest.len())
             };
             let id = |model: Option<&Model>| model.map(|model| model.id.clone());

@@ -119,7 +119,7 @@ impl Pools {
             let stored = keys.stored();
             let pool = stores.open_pool(plan.builder()?.keys(keys.keys)).await?;
             let layer = KeyPoolLayer::new(&pool)
-                .replay_up_to((loaded.config.gateway.replay_mib as usize) << 20)
+                .replay_up_to(loaded.config.gateway.replay_limit())
                 .fallback(fallback(loaded, &plan, &pool));
             pools.push(Arc::new(ProviderPool {
                 name: plan.name.as_str().into(),

@@ -25,7 +25,8 @@ use super::{
     headers,
     names::{self, PathName},
     pools::ProviderPool,
-    route::{Dialect, Endpoint, decoded},
+    query,
+    route::{Dialect, Endpoint},
     uploads,
 };
 use crate::{app::AppState, config::ProviderKind, error::ApiError, tenants::Tenant};
@@ -173,7 +174,7 @@ impl ResourceAccess {
     pub fn of(incoming: &Incoming) -> Self {
         let Incoming { route, tenant, provider, head, body, .. } = incoming;
         let place = names::in_path(route.dialect, head.uri.path());
-        let is_content = head.uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "alt=media"));
+        let is_content = query::value(&head.uri, "alt").is_some_and(|alt| alt == "media");
         let reads_response = match &place {
             _ if head.method == Method::DELETE || is_content => false,
             _ if route.endpoint == Endpoint::Upload => true,
@@ -247,9 +248,9 @@ pub async fn pinned(incoming: &Incoming, access: &ResourceAccess) -> Result<Opti
     let ResourceAccess { provider, tenant, place, .. } = access;
     let Incoming { app, route, head, body, .. } = incoming;
     if route.endpoint == Endpoint::Upload
-        && let Some(id) = head.uri.query().and_then(uploads::upload_id)
+        && let Some(id) = uploads::upload_id(&head.uri)
     {
-        let session = app.resources.find(&uploads::name(id)).await?;
+        let session = app.resources.find(&uploads::name(&id)).await?;
         let session = session.filter(|session| session.tenant.as_deref() == tenant.name.as_deref());
         return Ok(Some(session.ok_or_else(|| not_found(route.dialect, "this upload"))?.project.as_str().into()));
     }
@@ -485,9 +486,9 @@ pub async fn list(incoming: &Incoming, collection: &str, address: Option<&Addres
         Dialect::Anthropic => ("limit", "after_id"),
         _ => ("limit", "after"),
     };
-    let size = query(head, size).and_then(|size| size.parse().ok()).unwrap_or(PAGE).clamp(1, 100);
+    let size = query::value(&head.uri, size).and_then(|size| size.parse().ok()).unwrap_or(PAGE).clamp(1, 100);
     let prefix = table_name(provider, &format!("{collection}/"));
-    let after = query(head, token).map(|id| format!("{prefix}{id}")).unwrap_or_default();
+    let after = query::value(&head.uri, token).map(|id| format!("{prefix}{id}")).unwrap_or_default();
     let _quota = app.tenants.admit(tenant, None).await?;
     let mut page = app.resources.list(&prefix, tenant.name.as_deref(), &after, size + 1).await?;
     let more = page.len() > size;
@@ -568,14 +569,6 @@ async fn object(
         let text = String::from_utf8_lossy(&text[..text.len().min(300)]);
         ApiError::new(head.status, format!("{id} could not be read for this list: {text}"))
     }))
-}
-
-/// Returns the decoded value of a parameter of the query.
-pub fn query(head: &Parts, name: &str) -> Option<String> {
-    head.uri.query()?.split('&').find_map(|pair| {
-        let value = pair.strip_prefix(name)?.strip_prefix('=')?;
-        Some(decoded(value).into_owned())
-    })
 }
 
 fn unreadable(error: &keypool_store::sqlite::SqliteError) -> ApiError {

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use http::{Method, request::Parts};
 use percent_encoding::percent_decode_str;
 
+use super::query;
 use crate::error::ApiError;
 
 /// The API that a client uses.
@@ -296,7 +297,7 @@ pub fn versions(path: &str) -> (Option<&str>, &str) {
 /// Returns the dialect whose clients send the request's kind of credential.
 fn dialect_of_credential(head: &Parts) -> Option<Dialect> {
     let has = |name| head.headers.contains_key(name);
-    let has_key = || head.uri.query().is_some_and(|query| query.split('&').any(|pair| pair.starts_with("key=")));
+    let has_key = || query::value(&head.uri, "key").is_some();
     if has("x-goog-api-key") || has_key() {
         Some(Dialect::Gemini)
     } else if has("anthropic-version") || has("x-api-key") {

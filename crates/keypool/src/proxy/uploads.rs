@@ -1,6 +1,6 @@
 //! Resumable uploads to Gemini. The upload address that Google returns is itself a secret: clients send no token to it.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use http::{HeaderValue, Uri, request::Parts, response};
 use sha2::{Digest, Sha256};
@@ -9,6 +9,7 @@ use tower_keypool::Attempts;
 use super::{
     address::Address,
     pools::ProviderPool,
+    query,
     route::{Endpoint, Route},
 };
 use crate::{app::AppState, error::ApiError, tenants::Tenant};
@@ -21,9 +22,9 @@ const SESSION_MS: i64 = 7 * 24 * 3_600_000;
 /// # Errors
 /// 503 if the upload cannot be looked up.
 pub async fn owner(app: &AppState, route: &Route, head: &Parts) -> Result<Option<Arc<Tenant>>, ApiError> {
-    let id = head.uri.query().and_then(upload_id).filter(|_| route.endpoint == Endpoint::Upload);
+    let id = upload_id(&head.uri).filter(|_| route.endpoint == Endpoint::Upload);
     let Some(id) = id else { return Ok(None) };
-    let session = app.resources.find(&name(id)).await?;
+    let session = app.resources.find(&name(&id)).await?;
     Ok(session.and_then(|session| app.tenants.named(session.tenant.as_deref())))
 }
 
@@ -39,9 +40,9 @@ pub fn hashed(collection: &str, secret: &str) -> String {
     format!("{collection}/{hash}")
 }
 
-/// Returns the id of an upload from the query of its address.
-pub fn upload_id(query: &str) -> Option<&str> {
-    query.split('&').find_map(|pair| pair.strip_prefix("upload_id="))
+/// Returns the id of an upload from its address.
+pub fn upload_id(address: &Uri) -> Option<Cow<'_, str>> {
+    query::value(address, "upload_id")
 }
 
 /// Replaces the address of a started upload by one of this gateway, and records the upload's project and tenant.
@@ -60,11 +61,11 @@ pub async fn rewrite_address(
         // An address that cannot be rewritten is dropped: the client would send its token there.
         let Some(theirs) = head.headers.remove(name) else { continue };
         let Some(theirs) = theirs.to_str().ok().and_then(|value| value.parse::<Uri>().ok()) else { continue };
-        let (Some(ours), Some(id)) = (ours, theirs.query().and_then(upload_id)) else { continue };
+        let (Some(ours), Some(id)) = (ours, upload_id(&theirs)) else { continue };
         let project =
             head.extensions.get::<Attempts>().and_then(|attempts| Some(attempts.last()?.project().to_owned()));
         let expires = jiff::Timestamp::now().as_millisecond() + SESSION_MS;
-        app.resources.learn(&self::name(id), &project.unwrap_or_default(), tenant, Some(expires)).await?;
+        app.resources.learn(&self::name(&id), &project.unwrap_or_default(), tenant, Some(expires)).await?;
         if let Ok(address) = HeaderValue::try_from(ours.instead_of(provider, &theirs)) {
             head.headers.insert(name, address);
         }
@@ -74,5 +75,5 @@ pub async fn rewrite_address(
 
 /// Reports whether a request sends a part of an upload. Parts can be of any size, so they are not collected.
 pub fn is_part(route: &Route, head: &Parts) -> bool {
-    route.endpoint == Endpoint::Upload && head.uri.query().and_then(upload_id).is_some()
+    route.endpoint == Endpoint::Upload && upload_id(&head.uri).is_some()
 }

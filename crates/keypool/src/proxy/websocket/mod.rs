@@ -156,7 +156,7 @@ impl LiveSession {
 
     /// Waits for the client's first message, and connects to the provider of its model.
     async fn open(&self, client: &mut Socket) -> Result<(Connected, Vec<Message>, Quota), End> {
-        let setup = timeout(self.app.settings.body_timeout, first_message(client, Side::Client)).await;
+        let setup = timeout(self.app.settings().body_timeout.0, first_message(client, Side::Client)).await;
         let late = |_| End::ours(CloseCode::Policy, "the first message did not arrive in time");
         let setup = setup.map_err(late)??;
         let mut early = Vec::new();

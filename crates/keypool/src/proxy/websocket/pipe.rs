@@ -125,7 +125,7 @@ impl LiveSession {
     }
 
     async fn send(&self, to: &mut SplitSink<&mut Socket, Message>, message: Message, whose: Side) -> Result<(), End> {
-        match timeout(self.app.settings.reader_timeout, to.send(message)).await {
+        match timeout(self.app.settings().reader_timeout.0, to.send(message)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(End::broken(whose, &error)),
             Err(_) if whose == Side::Client => Err(End::ours(CloseCode::Policy, "the client does not read")),
@@ -141,7 +141,7 @@ impl LiveSession {
     async fn idle(&self) {
         loop {
             let active = *self.active.lock().unwrap_or_else(PoisonError::into_inner);
-            let until = active + self.app.settings.reader_timeout;
+            let until = active + self.app.settings().reader_timeout.0;
             if until <= Instant::now() {
                 return;
             }
