@@ -17,6 +17,7 @@ use crate::{
     admin::{self, Admin},
     config::{GatewaySection, Inputs, Loaded},
     convert::{Media, Signatures},
+    dialect::Dialect,
     error::ApiError,
     health,
     metrics::{self, Metrics},
@@ -24,10 +25,7 @@ use crate::{
         access_log::{self, Recent},
         auth, host_guard,
     },
-    proxy::{
-        handler, models::Catalog, pools::Pools, resources::Resources, route::Dialect, sessions::Sessions,
-        upstream::client_tls,
-    },
+    proxy::{handler, models::Catalog, pools::Pools, resources::Resources, sessions::Sessions, upstream::client_tls},
     store::Stores,
     tenants::Tenants,
 };

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use tower_keypool::{Anthropic, Gemini, OpenAi, Provider, provider::whole_seconds};
 
-use crate::proxy::route::Dialect;
+use crate::dialect::Dialect;
 
 fn provider(dialect: Dialect) -> &'static dyn Provider {
     static GEMINI: LazyLock<Gemini> = LazyLock::new(Gemini::new);

@@ -21,8 +21,9 @@ use tower_keypool::metrics::PoolCollector;
 
 use crate::{
     app::AppState,
-    middleware::access_log::{RequestRecord, RequestResult, is_own_page},
+    middleware::access_log::{RequestRecord, is_own_page},
     proxy::headers::is_by_proxy,
+    request_result::RequestResult,
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

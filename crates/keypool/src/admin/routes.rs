@@ -21,8 +21,9 @@ use crate::{
     app::AppState,
     config::TenantEntry,
     metrics::{Counts, Step},
-    middleware::access_log::{RequestRecord, RequestResult},
+    middleware::access_log::RequestRecord,
     reload::{self, Reloaded},
+    request_result::RequestResult,
     tenants,
     usage::{self, UsageBy, UsageRow},
 };

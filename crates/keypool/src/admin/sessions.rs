@@ -23,9 +23,9 @@ use tokio::time::Instant;
 use super::{AdminError, body::Body};
 use crate::{
     app::{App, AppState},
+    config::{TokenHash, hash},
     middleware::host_guard::LocalAddress,
     server,
-    tenants::{TokenHash, hash},
 };
 
 /// Lifetime of a session.

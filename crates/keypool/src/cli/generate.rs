@@ -20,8 +20,9 @@ use super::{
     positive, text_or_file,
 };
 use crate::{
+    config::matches,
     config::{Inputs, ProviderKind},
-    proxy::{check_key::no_answer, handler, model_access::matches, pools::ProviderPool},
+    proxy::{check_key::no_answer, handler, pools::ProviderPool},
 };
 
 const OUT_OF_QUOTA: u8 = 3;

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     admin::views::{KeyRow, KeyState},
     config::Inputs,
-    proxy::model_access::matches,
+    config::matches,
     usage::{self, Sum},
 };
 

@@ -6,10 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use sha2::{Digest, Sha256};
 use tower_keypool::config::{Environment, Problem};
 
-use super::{Config, Loaded, Problems, ProviderKind, SecretText, Span, TenantEntry};
+use super::{Config, Loaded, Problems, ProviderKind, SecretText, Span, TenantEntry, hash, pattern::pattern_problem};
 
 /// The default token of clients on loopback.
 const PLACEHOLDER: &str = "PLACEHOLDER_GEMINI_TOKEN";
@@ -225,7 +224,7 @@ impl Checker<'_> {
     fn tenants(&mut self, config: &Config, token: &SecretText) -> Vec<[u8; 32]> {
         let mut hashes = Vec::new();
         let (mut names, mut seen) = (HashSet::new(), HashSet::new());
-        seen.insert(<[u8; 32]>::from(Sha256::digest(token.expose())));
+        seen.insert(hash(token.expose()));
         for (n, tenant) in config.tenants.iter().enumerate() {
             let setting = format!("tenants, entry {}", n + 1);
             for problem in tenant.problems() {
@@ -237,7 +236,7 @@ impl Checker<'_> {
             let reported = self.problems.len();
             let given = self.secret(&setting, tenant.token.as_ref(), tenant.token_file.as_deref());
             let hash = match (&given, &tenant.token_hash) {
-                (Some(token), None) => Some(<[u8; 32]>::from(Sha256::digest(token.expose()))),
+                (Some(token), None) => Some(hash(token.expose())),
                 (None, Some(hash)) => parse_hash(hash),
                 _ => None,
             };
@@ -275,11 +274,6 @@ impl Checker<'_> {
             self.problem(setting, problem);
         }
     }
-}
-
-fn pattern_problem(model: &str) -> Option<String> {
-    let is_wrong = model.find('*').is_some_and(|at| at + 1 < model.len());
-    is_wrong.then(|| format!("{model}: a name of models may have * only at its end"))
 }
 
 impl TenantEntry {

@@ -13,6 +13,7 @@ use tower_keypool::{
 };
 
 use super::values::{SecretText, Span, flag};
+use crate::dialect::Dialect;
 
 /// The contents of `keypool.toml`. Every setting is optional. Paths are relative to the folder of the file.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -70,6 +71,14 @@ impl ProviderKind {
             Self::OpenAi => "openai",
             Self::Anthropic => "anthropic",
             Self::ApiKeyHeader => "api-key-header",
+        }
+    }
+
+    pub fn dialect(self) -> Dialect {
+        match self {
+            Self::Gemini => Dialect::Gemini,
+            Self::OpenAi | Self::ApiKeyHeader => Dialect::OpenAi,
+            Self::Anthropic => Dialect::Anthropic,
         }
     }
 }

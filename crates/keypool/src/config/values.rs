@@ -4,6 +4,7 @@ use std::{borrow::Cow, fmt, time::Duration};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use sha2::{Digest, Sha256};
 
 /// A length of time: a number of seconds, or a text such as `500ms`, `5s`, `2m`, `1h`, `1d`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
@@ -147,6 +148,14 @@ impl JsonSchema for SecretText {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": "string", "writeOnly": true })
     }
+}
+
+/// The hash of a token.
+pub type TokenHash = [u8; 32];
+
+/// Returns the hash by which a token is looked up.
+pub fn hash(token: &str) -> TokenHash {
+    Sha256::digest(token).into()
 }
 
 #[cfg(test)]

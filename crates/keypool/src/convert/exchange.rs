@@ -12,17 +12,19 @@ use tower_keypool::{Attempts, KeyRequest, Usage, classify::UsageReader, fallback
 
 use crate::{
     app::AppState,
+    dialect::Dialect,
     error::{ApiError, Cause},
-    middleware::access_log::{Progress, RequestResult},
+    middleware::access_log::Progress,
     proxy::{
         body::Collected,
         handler::{self, Incoming},
         headers,
         pools::ProviderPool,
         resources::{self, ResourceAccess},
-        route::{Dialect, Endpoint, PathTarget, Route},
+        route::{Endpoint, PathTarget, Route},
         sessions::SessionId,
     },
+    request_result::RequestResult,
     tenants::Quota,
 };
 

@@ -24,11 +24,12 @@ use self::{
 };
 use crate::{
     app::AppState,
+    dialect::Dialect,
     error::ApiError,
     proxy::{
         body::{Collected, check_readable},
         handler::Incoming,
-        route::{Dialect, Endpoint, Route},
+        route::{Endpoint, Route},
     },
 };
 

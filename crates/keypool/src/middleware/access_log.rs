@@ -14,12 +14,13 @@ use axum::{
 use http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use serde::Serialize;
 use tokio::time::Instant;
-use tower_keypool::{Attempts, ErrorClass, Failure, Lease};
+use tower_keypool::{Attempts, Failure, Lease};
 
 use crate::{
     app::{App, AppState},
     error::Cause,
     metrics::InProgress,
+    request_result::RequestResult,
     tenants::Tenant,
 };
 
@@ -51,34 +52,6 @@ pub struct RequestRecord {
     pub cause: Option<String>,
     /// The requests to providers, in order.
     pub attempts: Vec<AttemptRecord>,
-}
-
-/// The result of a request, by cause.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum RequestResult {
-    /// It was served.
-    Good,
-    /// The request was invalid: the caller must correct it. Or the caller left before the response.
-    Caller,
-    /// No key was available in time.
-    Unavailable,
-    /// The provider or the gateway failed.
-    Failed,
-}
-
-impl RequestResult {
-    pub fn of(status: StatusCode, attempts: &Attempts) -> Self {
-        let class = attempts.last().and_then(tower_keypool::pool::Attempt::class);
-        match class {
-            _ if !status.is_client_error() && !status.is_server_error() => Self::Good,
-            Some(ErrorClass::Caller | ErrorClass::ModelNotFound) => Self::Caller,
-            Some(class) if class.is_key_fault() => Self::Unavailable,
-            None if status.is_client_error() => Self::Caller,
-            None if status == StatusCode::SERVICE_UNAVAILABLE => Self::Unavailable,
-            _ => Self::Failed,
-        }
-    }
 }
 
 /// One request to a provider, with one key.

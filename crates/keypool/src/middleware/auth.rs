@@ -12,11 +12,12 @@ use http::{HeaderName, HeaderValue, StatusCode, header, request::Parts};
 
 use crate::{
     app::AppState,
+    dialect::Dialect,
     error::ApiError,
     middleware::access_log::{Progress, is_own_page},
     proxy::{
         query,
-        route::{Dialect, Route, decoded},
+        route::{Route, decoded},
         uploads,
     },
     tenants::Tenant,

@@ -6,9 +6,9 @@ use serde_json::Value;
 
 use super::{
     pools::ProviderPool,
-    route::{Dialect, PathTarget, Route, versions},
+    route::{PathTarget, Route, versions},
 };
-use crate::app::AppState;
+use crate::{app::AppState, dialect::Dialect};
 
 /// The URL at which a client reaches this gateway, with the prefix of the route: `/to/NAME`, `/openai` or the like.
 pub struct Address(String);

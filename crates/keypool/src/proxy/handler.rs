@@ -23,7 +23,7 @@ use super::{
     headers, model_access, models,
     pools::ProviderPool,
     resources,
-    route::{Dialect, Endpoint, Route},
+    route::{Endpoint, Route},
     sessions::SessionId,
     uploads, websocket,
 };
@@ -31,11 +31,10 @@ use crate::{
     app::AppState,
     config::Span,
     convert,
+    dialect::Dialect,
     error::ApiError,
-    middleware::{
-        access_log::{Progress, RequestResult},
-        auth::Authenticated,
-    },
+    middleware::{access_log::Progress, auth::Authenticated},
+    request_result::RequestResult,
     tenants::Tenant,
 };
 

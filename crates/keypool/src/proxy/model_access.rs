@@ -6,14 +6,6 @@ use tower_keypool::provider::{ModelIn, SetModel};
 use super::{body::Collected, handler::Incoming, names, route::Endpoint};
 use crate::error::ApiError;
 
-/// Reports whether the name of a model equals a pattern, or starts with it if the pattern ends in `*`.
-pub fn matches(pattern: &str, name: &str) -> bool {
-    match pattern.strip_suffix('*') {
-        Some(start) => name.starts_with(start),
-        None => name == pattern,
-    }
-}
-
 /// Checks that the tenant may use the models that a request names.
 ///
 /// # Errors

@@ -17,9 +17,9 @@ use super::{
     handler::{self, Incoming},
     pools::ProviderPool,
     query,
-    route::{Dialect, PathTarget},
+    route::PathTarget,
 };
-use crate::{app::AppState, error::ApiError};
+use crate::{app::AppState, dialect::Dialect, error::ApiError};
 
 /// Maximum age of the cached list.
 const MAX_AGE: Duration = Duration::from_secs(60);

@@ -10,10 +10,8 @@ use aho_corasick::AhoCorasick;
 use http::Method;
 use serde_json::Value;
 
-use super::route::{
-    Dialect::{self, Anthropic, Gemini, OpenAi},
-    decoded, versions,
-};
+use super::route::{decoded, versions};
+use crate::dialect::Dialect::{self, Anthropic, Gemini, OpenAi};
 
 /// A path of a provider's API, and what the gateway knows about it. Lists in texts are separated by spaces.
 #[derive(Debug, PartialEq, Eq)]

@@ -18,12 +18,13 @@ use tower_keypool::{
 use super::{
     body,
     check_key::{CheckedKey, check_key},
-    model_access::matches,
-    route::{Dialect, PathTarget},
+    route::PathTarget,
     upstream::{TimedBody, Upstream},
 };
 use crate::{
-    config::{Loaded, PoolPlan, ProviderKind},
+    config::matches,
+    config::{Loaded, PoolPlan},
+    dialect::Dialect,
     error::ApiError,
     keys::{self, Listed},
     store::Stores,
@@ -123,7 +124,7 @@ impl Pools {
                 .fallback(fallback(loaded, &plan, &pool));
             pools.push(Arc::new(ProviderPool {
                 name: plan.name.as_str().into(),
-                dialect: dialect(plan.kind),
+                dialect: plan.kind.dialect(),
                 models: plan.models.clone(),
                 has_fallback: !plan.fallback.is_empty() || loaded.config.models.iter().any(|it| !it.aliases.is_empty()),
                 service: layer.layer(upstream.clone()),
@@ -255,14 +256,6 @@ pub fn fallback(loaded: &Loaded, plan: &PoolPlan, pool: &KeyPool) -> ModelFallba
         }
     }
     fallback
-}
-
-fn dialect(kind: ProviderKind) -> Dialect {
-    match kind {
-        ProviderKind::Gemini => Dialect::Gemini,
-        ProviderKind::OpenAi | ProviderKind::ApiKeyHeader => Dialect::OpenAi,
-        ProviderKind::Anthropic => Dialect::Anthropic,
-    }
 }
 
 /// Logs the number of keys and the problems of entries.

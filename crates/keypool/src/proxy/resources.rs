@@ -26,10 +26,10 @@ use super::{
     names::{self, PathName},
     pools::ProviderPool,
     query,
-    route::{Dialect, Endpoint},
+    route::Endpoint,
     uploads,
 };
-use crate::{app::AppState, config::ProviderKind, error::ApiError, tenants::Tenant};
+use crate::{app::AppState, config::ProviderKind, dialect::Dialect, error::ApiError, tenants::Tenant};
 
 /// How long entries of the database are cached. Another process may remove an entry meanwhile.
 const CACHE_TTL: Duration = Duration::from_secs(60);

@@ -6,25 +6,7 @@ use http::{Method, request::Parts};
 use percent_encoding::percent_decode_str;
 
 use super::query;
-use crate::error::ApiError;
-
-/// The API that a client uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Dialect {
-    Gemini,
-    OpenAi,
-    Anthropic,
-}
-
-impl Dialect {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Gemini => "gemini",
-            Self::OpenAi => "openai",
-            Self::Anthropic => "anthropic",
-        }
-    }
-}
+use crate::{dialect::Dialect, error::ApiError};
 
 /// The route of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]

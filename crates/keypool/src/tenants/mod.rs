@@ -11,7 +11,6 @@ use arc_swap::ArcSwap;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use keypool_store::{SqliteStore, sqlite};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tokio_util::sync::CancellationToken;
 use tower_keypool::{Affinity, ApiKeyHeader, ErrorKind, Key, KeyId, KeyPool, KeyRequest, Limit, Limits, Span, Unit};
@@ -19,18 +18,10 @@ use tower_keypool::{Affinity, ApiKeyHeader, ErrorKind, Key, KeyId, KeyPool, KeyR
 pub use self::quota::Quota;
 use crate::{
     config::{Loaded, TenantEntry},
+    config::{TokenHash, hash, matches},
     error::ApiError,
-    proxy::model_access::matches,
     store::Stores,
 };
-
-/// The hash of a token.
-pub type TokenHash = [u8; 32];
-
-/// Returns the hash by which a token is looked up.
-pub fn hash(token: &str) -> TokenHash {
-    Sha256::digest(token).into()
-}
 
 /// Returns the key id, and project name, under which the store counts a tenant's requests.
 pub fn counted_as(tenant: &str) -> String {

@@ -15,7 +15,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use tower_keypool::{BoxError, Lease, Usage, classify::UsageReader};
 
 use super::Tenant;
-use crate::{error::ApiError, middleware::access_log::RequestResult, proxy::route::Dialect};
+use crate::{dialect::Dialect, error::ApiError, request_result::RequestResult};
 
 /// A request that is counted against its tenant's limits. It is one of the tenant's simultaneous requests until this is
 /// dropped. Requests with the gateway's own token are not counted.

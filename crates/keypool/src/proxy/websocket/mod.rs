@@ -34,13 +34,15 @@ use super::{
     handler, headers,
     pools::ProviderPool,
     resources,
-    route::{Dialect, PathTarget, Route},
+    route::{PathTarget, Route},
     uploads,
 };
 use crate::{
     app::AppState,
+    dialect::Dialect,
     error::ApiError,
-    middleware::access_log::{Progress, RequestResult},
+    middleware::access_log::Progress,
+    request_result::RequestResult,
     tenants::{Quota, Tenant},
 };
 
