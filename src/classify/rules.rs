@@ -92,13 +92,15 @@ fn table() -> Vec<Rule> {
         on(KeyRejected).status(403).messages(["project has been denied access", "disabled in this account for violation", "denied on resource project"]).scope(Project),
         // Google: the sender's address.
         on(Egress).statuses([400, 403]).messages(["user location is not supported", "location is not supported for the api"]),
-        // Cloudflare's firewall refuses an address, or words of the request.
+        // Firewalls refuse an address, or words of the request.
         on(Unclear).status(403).code(HTML).message("malformed data").scope(Request),
-        on(Egress).statuses([301, 302, 303, 307, 403]).code(HTML),
+        on(Egress).statuses([301, 302, 303, 307]).code(HTML),
         on(Egress).status(407),
         on(Egress).statuses([403, 429, 503]).message("sending automated queries"),
-        on(Egress).statuses([405, 429, 503]).code(HTML).messages(["automated queries", "unusual traffic", "captcha", "errors.aliyun.com"]),
-        on(Egress).statuses([405, 429, 503]).code(HTML).messages(["just a moment", "attention required", "enable javascript", "checking your browser"]),
+        on(Egress).statuses([403, 405, 429, 503]).code(HTML).messages(["automated queries", "unusual traffic", "captcha", "errors.aliyun.com"]),
+        on(Egress).statuses([403, 405, 429, 503]).code(HTML).messages(["just a moment", "attention required", "enable javascript", "checking your browser"]),
+        on(Egress).status(403).code(HTML).messages(["you have been blocked", "your client does not have permission", "restrict access"]),
+        on(Unclear).status(403).code(HTML).scope(Request),
         on(Egress).status(429).code(HTML).message("cloudflare"),
         // Google: quotas.
         on(RateLimit).status(429).code(BESIDE_MODEL).scope(Request),
