@@ -26,7 +26,7 @@ use crate::provider::Provider;
 pub(crate) use error_body::{SHORT, holds_error, may_be_error, may_become_error};
 pub use error_class::{Cooldown, ErrorClass, Policy, Retry, Scope};
 pub(crate) use outcome::End;
-pub use outcome::{Failure, Outcome, QuotaViolation, Usage};
+pub use outcome::{Failure, Outcome, Usage};
 pub(crate) use retry_after::duration;
 pub use rule::Rule;
 pub(crate) use sse::{Event, event_end};
@@ -104,7 +104,7 @@ impl Classifier {
             (_, None) => End::OfClass,
         };
         failure.message = info.message.map(Into::into);
-        failure.quota = info.quota;
+        failure.limits = info.limits;
         failure.project = info.project.map(Into::into);
         failure
     }
