@@ -173,7 +173,7 @@ fn fail(state: &mut State, grant: &Grant, failure: &Failure, now: Now) {
 /// Counts a failure. Returns whether it applies to the key, as it is now.
 fn count_failure(state: &mut State, grant: &Grant, failure: &Failure, now: Now) -> bool {
     state.stats.failed += 1;
-    *state.stats.by_class.entry(failure.class.as_str()).or_default() += 1;
+    *state.stats.by_class.entry(failure.class).or_default() += 1;
     if matches!(failure.class, ErrorClass::Caller | ErrorClass::ModelNotFound) {
         return false;
     }
