@@ -29,7 +29,6 @@ use prometheus_client::{
     encoding::{DescriptorEncoder, NoLabelSet},
     metrics::{MetricType, exemplar::Exemplar},
 };
-use serde::Serialize;
 
 use crate::{
     classify::Scope,
@@ -107,11 +106,6 @@ fn labels<const N: usize>(pool: &str, others: [(&'static str, String); N]) -> Ve
     std::iter::once(("pool", pool.to_owned())).chain(others).collect()
 }
 
-/// Returns the name of a value as it is serialized in snapshots.
-fn name(value: &impl Serialize) -> String {
-    serde_json::to_value(value).ok().and_then(|value| Some(value.as_str()?.to_owned())).unwrap_or_default()
-}
-
 fn span(span: Span) -> String {
     match span {
         Span::Day => "day".to_owned(),
@@ -128,7 +122,10 @@ fn of_pools(families: &mut Families<'_>, pools: &[(&str, Snapshot)]) -> fmt::Res
         "Breakers that are not closed, by what they cover",
         pools.iter().flat_map(|(pool, of)| {
             of.open_breakers.iter().map(|open| {
-                (labels(pool, [("scope", name(&open.scope)), ("state", name(&open.state))]), open.count as u64)
+                (
+                    labels(pool, [("scope", open.scope.to_string()), ("state", open.state.to_string())]),
+                    open.count as u64,
+                )
             })
         }),
     )?;
@@ -152,7 +149,7 @@ fn of_pools(families: &mut Families<'_>, pools: &[(&str, Snapshot)]) -> fmt::Res
         "keypool_failures",
         "Failed attempts by the class of the error",
         pools.iter().flat_map(|(pool, Snapshot { stats, .. })| {
-            stats.by_class.iter().map(|(class, count)| (labels(pool, [("class", (*class).to_owned())]), *count))
+            stats.by_class.iter().map(|(class, count)| (labels(pool, [("class", class.to_string())]), *count))
         }),
     )?;
     families.counter(
@@ -173,7 +170,7 @@ fn key_states((pool, snapshot): &(&str, Snapshot)) -> Vec<Row> {
         let of_keys = snapshot.open_breakers.iter().filter(|open| open.scope == Scope::Key && open.state == state);
         let keys = of_keys.map(|open| open.count).sum();
         ready = ready.saturating_sub(keys);
-        rows.push(row(&name(&state), keys));
+        rows.push(row(&state.to_string(), keys));
     }
     rows.insert(0, row("ready", ready));
     rows
@@ -213,7 +210,7 @@ fn of_keys(families: &mut Families<'_>, pools: &[(&str, Keys)]) -> fmt::Result {
         "keypool_key_info",
         "1 for each key, with its project and tier",
         each().map(|(pool, key)| {
-            (labels(pool, [id(key), ("project", key.project.to_string()), ("tier", name(&key.tier))]), 1)
+            (labels(pool, [id(key), ("project", key.project.to_string()), ("tier", key.tier.to_string())]), 1)
         }),
     )?;
     families.gauge(
@@ -226,7 +223,7 @@ fn of_keys(families: &mut Families<'_>, pools: &[(&str, Keys)]) -> fmt::Result {
         "1 for the state of a key's own breaker",
         each().map(|(pool, key)| {
             let own = key.breakers.iter().find(|breaker| breaker.scope == Scope::Key);
-            let state = own.map_or_else(|| "ready".to_owned(), |breaker| name(&breaker.state));
+            let state = own.map_or_else(|| "ready".to_owned(), |breaker| breaker.state.to_string());
             (labels(pool, [id(key), ("state", state)]), 1)
         }),
     )?;
@@ -244,10 +241,11 @@ fn of_keys(families: &mut Families<'_>, pools: &[(&str, Keys)]) -> fmt::Result {
             project.models.iter().flat_map(|model| model.limits.iter().map(move |limit| (&model.model, limit)))
         {
             let project = ("project", project.name.to_string());
-            let of = [project, ("model", model.to_string()), ("unit", name(&limit.unit)), ("span", span(limit.span))];
+            let of =
+                [project, ("model", model.to_string()), ("unit", limit.unit.to_string()), ("span", span(limit.span))];
             let mut labels = labels(pool, of);
             used.push((labels.clone(), limit.used));
-            labels.push(("source", name(&limit.source)));
+            labels.push(("source", limit.source.to_string()));
             limits.push((labels, limit.limit));
         }
     }

@@ -23,7 +23,8 @@ use crate::{
     secret::Secret,
 };
 
-/// Replaces the request's key by `*` in the response's headers and body, plain, percent-encoded or escaped as in JSON.
+/// Replaces each byte of the request's key in the body by `*`, and the key in headers by `***`. It is found plain,
+/// percent-encoded or escaped as in JSON.
 ///
 /// It belongs above [`KeyRotationLayer`](crate::KeyRotationLayer); below, it also works. The length of a body does not
 /// change. Trailing bytes that may be the start of the key, less than six times its length, are held back until more

@@ -131,7 +131,6 @@ where
 /// The reason why a closure did not succeed.
 #[derive(Debug)]
 #[non_exhaustive]
-#[expect(clippy::large_enum_variant, reason = "one exists for each failed request")]
 pub enum RunError<E> {
     /// No key could serve.
     Pool(Error),

@@ -22,8 +22,8 @@ use self::{
     paths::LIMITED,
     text::{as_text, cut, is_page, title, without_model_names, without_quotes},
 };
-use super::{QuotaViolation, google_quota, retry_after};
-use crate::limit::{Span, Unit};
+use super::{google_quota, retry_after};
+use crate::limit::{Limit, Span, Unit};
 
 /// The information that was read from an error.
 #[derive(Debug, Default)]
@@ -41,8 +41,8 @@ pub(crate) struct ErrorInfo {
     pub(super) starts: String,
     /// The delay that the headers or the body name.
     pub(super) retry_after: Option<Duration>,
-    /// The quotas that the error names as violated.
-    pub(super) quota: Vec<QuotaViolation>,
+    /// The limits that the error names.
+    pub(super) limits: Vec<Limit>,
     /// The project that the error names, without `projects/`.
     pub(super) project: Option<String>,
 }
@@ -157,9 +157,9 @@ impl ErrorInfo {
         let quotas = google_quota::read(&details, message);
         let read = [(quotas.zero, LIMIT_ZERO), (quotas.day, PER_DAY), (quotas.beside, BESIDE_MODEL)];
         self.codes.extend(read.into_iter().filter(|(is, _)| *is).map(|(_, code)| code.to_owned()));
-        self.quota = quotas.violations;
-        if self.quota.is_empty() {
-            self.quota.extend(limit_per_minute(message));
+        self.limits = quotas.limits;
+        if self.limits.is_empty() {
+            self.limits.extend(limit_per_minute(message));
         }
         self.project = at(error, "details[].metadata.consumer").into_iter().find_map(|value| project(value.as_str()?));
     }
@@ -317,7 +317,7 @@ fn is_code(text: &str) -> bool {
 /// tokens per minute` of Anthropic. Their headers also contain the limit, but not for every account and not behind
 /// every proxy. Leaves out Anthropic's limit of input tokens, since tokens read from a cache do not count against it,
 /// and OpenRouter's `limit_rpm/…`, which applies only while the demand is high.
-fn limit_per_minute(message: &str) -> Option<QuotaViolation> {
+fn limit_per_minute(message: &str) -> Option<Limit> {
     if message.contains("limit_rpm/") {
         return None;
     }
@@ -331,8 +331,8 @@ fn limit_per_minute(message: &str) -> Option<QuotaViolation> {
     ];
     let number = |text: &str| text.trim_end_matches([',', '.']).replace(',', "").parse().ok();
     limits.into_iter().find_map(|(unit, text)| {
-        let limit = number(text?)?;
-        Some(QuotaViolation { limit: Some(limit), ..QuotaViolation::new(unit, Span::MINUTE) })
+        let amount = number(text?)?;
+        Some(Limit { unit, span: Span::MINUTE, amount })
     })
 }
 

@@ -5,20 +5,21 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::QuotaViolation;
-use crate::limit::{Span, Unit};
+use crate::limit::{Limit, Span, Unit};
 
 /// The quotas that an error names.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Quotas {
-    /// The violated quotas whose unit and span are known.
-    pub(super) violations: Vec<QuotaViolation>,
+    /// The limits of which unit, span and amount are known.
+    pub(super) limits: Vec<Limit>,
     /// Whether a limit is 0: the project may not use the model at all.
     pub(super) zero: bool,
     /// Whether a daily quota is violated.
     pub(super) day: bool,
     /// Whether only quotas that do not belong to the model are used up: searches, storage.
     pub(super) beside: bool,
+    /// Whether a quota of the model is used up.
+    of_model: bool,
 }
 
 /// Maximum number of violations that are read.
@@ -39,13 +40,12 @@ pub(super) fn read(details: &[&Value], message: &str) -> Quotas {
         // The n-th violation of a metric belongs to the n-th line of that metric. Protobuf's JSON omits a value of 0.
         let line = lines.iter().position(|line| !metric.is_empty() && line.metric == metric).map(|at| lines.remove(at));
         let limit = value.and_then(amount).or(line.and_then(|line| line.limit)).or(all_zero.then_some(0));
-        let model = violation.get("quotaDimensions").and_then(|dimensions| dimensions.get("model")?.as_str());
-        quotas.add(id, metric, limit, model);
+        quotas.add(id, metric, limit);
         named += 1;
     }
     if named == 0 {
         for line in lines {
-            quotas.add("", line.metric, line.limit, line.model);
+            quotas.add("", line.metric, line.limit);
         }
     }
     quotas
@@ -60,21 +60,20 @@ fn violations(detail: &Value) -> Vec<&Value> {
 }
 
 impl Quotas {
-    fn add(&mut self, id: &str, metric: &str, limit: Option<u64>, model: Option<&str>) {
+    fn add(&mut self, id: &str, metric: &str, limit: Option<u64>) {
         let name = format!("{id} {metric}").to_ascii_lowercase();
         if name.contains("grounding") || name.contains("storage") {
-            self.beside |= self.violations.is_empty() && !self.day && !self.zero;
+            self.beside |= !self.of_model;
             return;
         }
         let span = span(id).or_else(|| span(metric));
-        self.beside = false;
+        (self.beside, self.of_model) = (false, true);
         self.zero |= limit == Some(0);
         self.day |= span == Some(Span::Day);
-        if let Some((unit, span)) = unit(id).or_else(|| unit(metric)).zip(span) {
-            let model = model.map(|model| model.trim_start_matches("models/").into());
-            let violation = QuotaViolation { limit, model, ..QuotaViolation::new(unit, span) };
-            if !self.violations.contains(&violation) {
-                self.violations.push(violation);
+        if let (Some(unit), Some(span), Some(amount)) = (unit(id).or_else(|| unit(metric)), span, limit) {
+            let limit = Limit { unit, span, amount };
+            if !self.limits.contains(&limit) {
+                self.limits.push(limit);
             }
         }
     }
@@ -94,7 +93,7 @@ fn span(name: &str) -> Option<Span> {
 }
 
 /// Parses the unit of a quota's name: the last unit before the first "per". `CountTokensRequestsPerDay…` counts
-/// requests.
+/// requests. Images are counted as requests, since most requests are for one image.
 fn unit(name: &str) -> Option<Unit> {
     let counted = name.split("Per").next().and_then(|name| name.split("_per_").next())?.to_ascii_lowercase();
     let plain = counted.replace('_', "");
@@ -103,7 +102,7 @@ fn unit(name: &str) -> Option<Unit> {
         () if plain.contains("outputtoken") => Unit::OutputTokens,
         () => Unit::Tokens,
     };
-    let words = [("token", tokens), ("image", Unit::Images), ("request", Unit::Requests)];
+    let words = [("token", tokens), ("image", Unit::Requests), ("request", Unit::Requests)];
     words.into_iter().filter_map(|(word, unit)| Some((plain.rfind(word)?, unit))).max().map(|(_, unit)| unit)
 }
 
@@ -116,7 +115,6 @@ fn amount(value: &Value) -> Option<u64> {
 struct Line<'a> {
     metric: &'a str,
     limit: Option<u64>,
-    model: Option<&'a str>,
 }
 
 impl<'a> Line<'a> {
@@ -126,7 +124,6 @@ impl<'a> Line<'a> {
         (!before.contains(['\'', '"'])).then_some(Self {
             metric: rest.split([',', ' ']).next()?,
             limit: field("limit: ").and_then(|limit| limit.parse().ok()),
-            model: field("model: ").map(|model| model.trim_end_matches('.')),
         })
     }
 }
@@ -147,7 +144,7 @@ mod tests {
             ("EmbedContentRequestsPerDayPerUserPerProjectPerModel-FreeTier", Some((Unit::Requests, Span::Day))),
             ("CountTokensRequestsPerMinutePerProject", Some((Unit::Requests, Span::MINUTE))),
             ("predict_requests_per_model_per_day", Some((Unit::Requests, Span::Day))),
-            ("PredictImagesPerDay", Some((Unit::Images, Span::Day))),
+            ("PredictImagesPerDay", Some((Unit::Requests, Span::Day))),
             ("generate_content_free_tier_requests", None),
             ("", None),
         ] {
@@ -163,15 +160,10 @@ mod tests {
         let zero =
             read(&[&failure], &format!("* Quota exceeded for metric: {metric}, limit: 0, model: gemini-3.1-pro"));
         assert!(zero.zero && zero.day);
-        let expected = QuotaViolation {
-            limit: Some(0),
-            model: Some("gemini-3.1-pro".into()),
-            ..QuotaViolation::new(Unit::Requests, Span::Day)
-        };
-        assert_eq!(zero.violations, [expected]);
+        assert_eq!(zero.limits, [Limit { unit: Unit::Requests, span: Span::Day, amount: 0 }]);
         let twenty =
             read(&[&failure], &format!("* Quota exceeded for metric: {metric}, limit: 20, model: gemini-3.1-pro"));
-        assert!(!twenty.zero && twenty.violations[0].limit == Some(20));
+        assert!(!twenty.zero && twenty.limits[0].amount == 20);
         assert!(!read(&[&failure], "").zero, "nothing indicates a limit of 0");
     }
 
@@ -181,10 +173,10 @@ mod tests {
         let search = violation("SearchGroundingRequestsPerDayPerProject-FreeTier");
         let minute = violation("GenerateRequestsPerMinutePerProjectPerModel");
         let alone = read(&[&search], "");
-        assert!(alone.beside && !alone.day && alone.violations.is_empty());
+        assert!(alone.beside && !alone.day && alone.limits.is_empty());
         for details in [[&search, &minute], [&minute, &search]] {
             let both = read(&details, "");
-            assert!(!both.beside && both.violations.len() == 1);
+            assert!(!both.beside && both.of_model);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Classification of provider errors.
 //!
-//! An `ErrorInfo` is read from status, headers and body. The first matching [`Rule`] of one table determines the
-//! [`ErrorClass`]. The [`Policy`] of the class determines the scope, the cooldown, and whether another key may help.
+//! Status, headers and body are read first. The first matching [`Rule`] of one table determines the [`ErrorClass`]. The
+//! [`Policy`] of the class determines the scope, the cooldown, and whether another key may help.
 
 mod error_body;
 mod error_class;
@@ -26,7 +26,7 @@ use crate::provider::Provider;
 pub(crate) use error_body::{SHORT, holds_error, may_be_error, may_become_error};
 pub use error_class::{Cooldown, ErrorClass, Policy, Retry, Scope};
 pub(crate) use outcome::End;
-pub use outcome::{Failure, Outcome, QuotaViolation, Usage};
+pub use outcome::{Failure, Outcome, Usage};
 pub(crate) use retry_after::duration;
 pub use rule::Rule;
 pub(crate) use sse::{Event, event_end};
@@ -41,8 +41,7 @@ const SHORTEST_OF_A_DAY: Duration = Duration::from_secs(600);
 /// Longest cooldown after a fault of the provider.
 const LONGEST_TRANSIENT: Duration = Duration::from_secs(600);
 
-/// The tables in the order in which they are tried: the user's rules, the provider's rules, the rules for all
-/// providers.
+/// The user's rules. They are tried before the provider's and those for all providers.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Classifier {
     rules: Arc<[Rule]>,
@@ -104,7 +103,7 @@ impl Classifier {
             (_, None) => End::OfClass,
         };
         failure.message = info.message.map(Into::into);
-        failure.quota = info.quota;
+        failure.limits = info.limits;
         failure.project = info.project.map(Into::into);
         failure
     }

@@ -5,10 +5,7 @@ use std::{sync::Arc, time::Duration};
 use http::StatusCode;
 
 use super::{Cooldown, ErrorClass, Policy, Retry, Scope};
-use crate::{
-    limit::{Span, Unit},
-    secret::Secret,
-};
+use crate::{limit::Limit, secret::Secret};
 
 /// The result of one request with one key.
 ///
@@ -79,7 +76,7 @@ pub struct Failure {
     pub(crate) end: End,
     /// Whether the target is disabled only if a second try fails, too.
     pub(crate) confirm: bool,
-    pub(crate) quota: Vec<QuotaViolation>,
+    pub(crate) limits: Vec<Limit>,
     pub(crate) project: Option<Box<str>>,
     pub(crate) may_have_been_sent: bool,
 }
@@ -106,7 +103,7 @@ impl Failure {
             message: None,
             end: End::OfClass,
             confirm: false,
-            quota: Vec::new(),
+            limits: Vec::new(),
             project: None,
             may_have_been_sent: true,
         }
@@ -187,35 +184,14 @@ impl Failure {
         self.may_have_been_sent
     }
 
-    /// Returns the quotas that the provider named as violated.
-    pub fn violations(&self) -> &[QuotaViolation] {
-        &self.quota
+    /// Returns the limits that the provider named; an amount of 0 means that the project may not use the model.
+    pub fn limits(&self) -> &[Limit] {
+        &self.limits
     }
 
     /// Returns the project that the provider named, without `projects/`: a number or an id.
     pub fn project(&self) -> Option<&str> {
         self.project.as_deref()
-    }
-}
-
-/// A quota that a provider names in an error or in the headers of a response.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct QuotaViolation {
-    /// The unit that is counted.
-    pub unit: Unit,
-    /// The time span of the limit.
-    pub span: Span,
-    /// The limit, if the provider names it; 0 means that the project has no quota for the model.
-    pub limit: Option<u64>,
-    /// The provider's name of the model to which the quota applies.
-    pub model: Option<Box<str>>,
-}
-
-impl QuotaViolation {
-    /// Creates a violation without a limit and a model.
-    pub fn new(unit: Unit, span: Span) -> Self {
-        Self { unit, span, limit: None, model: None }
     }
 }
 

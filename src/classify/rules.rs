@@ -59,7 +59,7 @@ fn table() -> Vec<Rule> {
         on(Caller).statuses([401, 403]).messages(["api keys are not supported", "unregistered callers", "request is missing a valid api key"]),
         on(Caller).statuses([401, 403]).messages(["request is missing required authentication", "didn't provide an api key", "no api key provided"]),
         on(Caller).statuses([401, 403]).messages(["api key required", "api key is required", "api key is missing", "missing api key", "no api key"]),
-        on(Caller).statuses([401, 403]).messages(["missing bearer", "missing subscription key", "header is required", "missing authorization header", "header of type"]),
+        on(Caller).statuses([401, 403]).messages(["missing bearer", "missing subscription key", "header is required", "cors requests", "missing authorization header", "header of type"]),
         on(Caller).statuses([401, 403]).messages(["missing authentication", "header is missing", "token not provided", "no key provided"]),
 
         // === One vendor ===
@@ -92,13 +92,15 @@ fn table() -> Vec<Rule> {
         on(KeyRejected).status(403).messages(["project has been denied access", "disabled in this account for violation", "denied on resource project"]).scope(Project),
         // Google: the sender's address.
         on(Egress).statuses([400, 403]).messages(["user location is not supported", "location is not supported for the api"]),
-        // Cloudflare's firewall refuses an address, or words of the request.
+        // Firewalls refuse an address, or words of the request.
         on(Unclear).status(403).code(HTML).message("malformed data").scope(Request),
-        on(Egress).statuses([301, 302, 303, 307, 403]).code(HTML),
+        on(Egress).statuses([301, 302, 303, 307]).code(HTML),
         on(Egress).status(407),
         on(Egress).statuses([403, 429, 503]).message("sending automated queries"),
-        on(Egress).statuses([405, 429, 503]).code(HTML).messages(["automated queries", "unusual traffic", "captcha", "errors.aliyun.com"]),
-        on(Egress).statuses([405, 429, 503]).code(HTML).messages(["just a moment", "attention required", "enable javascript", "checking your browser"]),
+        on(Egress).statuses([403, 405, 429, 503]).code(HTML).messages(["automated queries", "unusual traffic", "captcha", "errors.aliyun.com"]),
+        on(Egress).statuses([403, 405, 429, 503]).code(HTML).messages(["just a moment", "attention required", "enable javascript", "checking your browser"]),
+        on(Egress).status(403).code(HTML).messages(["you have been blocked", "your client does not have permission", "restrict access"]),
+        on(Unclear).status(403).code(HTML).scope(Request),
         on(Egress).status(429).code(HTML).message("cloudflare"),
         // Google: quotas.
         on(RateLimit).status(429).code(BESIDE_MODEL).scope(Request),
@@ -163,7 +165,7 @@ fn table() -> Vec<Rule> {
         on(KeyRejected).statuses([401, 403]).messages(["no longer a member of the organization", "oauth authentication is currently not allowed"]),
         on(KeyRejected).statuses([400, 401, 403]).message("organization has been disabled").scope(Project),
         on(Billing).statuses([400, 401, 403, 429]).messages(["credit balance is too low", "out of extra usage", "draw from your extra usage", "usage blocked until"]),
-        on(Billing).statuses([400, 403, 429]).messages(["your specified api usage limits", "workspace api usage limits", "your api usage limits"]),
+        on(Billing).statuses([400, 403, 429]).messages(["your specified api usage limits", "workspace api usage limits", "your api usage limits", "reached its api usage limits"]),
         on(Billing).codes(["organization_on_hold", "linked_organization_*"]),
         on(Billing).provider("anthropic").status(402),
         on(Egress).status(403).code("forbidden").message("request not allowed"),
@@ -216,7 +218,7 @@ fn table() -> Vec<Rule> {
 
         // Chinese relays: daily quota, no money, unknown token, banned, no access to the model, unknown model.
         on(DailyQuota).statuses([403, 429]).messages(["每日", "每天", "今日", "明天"]),
-        on(Billing).statuses([400, 401, 402, 403, 429]).messages(["余额不足", "额度不足", "额度已用", "欠费", "请充值后"]),
+        on(Billing).statuses([400, 401, 402, 403, 429]).messages(["余额不足", "额度不足", "额度已用", "欠费", "请充值后", "余额已用尽", "预扣费额度失败"]),
         on(Caller).status(401).messages(["未收到authorization", "未提供令牌"]),
         on(KeyRejected).statuses([401, 403]).messages(["无效的令牌", "令牌已过期", "令牌已被禁用", "令牌状态不可用"]),
         on(KeyRejected).statuses([401, 403]).message("已被封禁").scope(Project),
@@ -267,8 +269,8 @@ fn table() -> Vec<Rule> {
         on(Billing).statuses([401, 402, 403]).messages(["budget is exhausted", "over its budget", "enter payment method", "inactive subscription", "free quota exhausted"]),
         on(Billing).statuses([400, 401, 402, 403, 429]).messages(["insufficient credit", "insufficient fund", "out of credits", "not enough credits", "not enough funds", "balance is negative"]),
         on(Billing).statuses([401, 402, 403, 429]).messages(["have no credits", "no credits remaining", "no credits left", "exhausted your credit", "balance is insufficient", "top up your", "in arrears", "run out of searches"]),
-        on(Billing).statuses([401, 402, 403, 429]).messages(["all available credits", "doesn't have any credits", "funds have been depleted", "credit limit"]),
-        on(Billing).statuses([401, 402, 403, 412, 429]).messages(["spending limit", "budget limit", "overdue", "past due", "past invoices", "unpaid invoice"]),
+        on(Billing).statuses([401, 402, 403, 429]).messages(["all available credits", "doesn't have any credits", "funds have been depleted", "credit limit", "exceeded its credit"]),
+        on(Billing).statuses([401, 402, 403, 412, 429]).messages(["spending limit", "budget limit", "billing limit", "overdue", "past due", "past invoices", "unpaid invoice"]),
         on(Billing).statuses([401, 402, 403, 429]).messages(["exceeded current quota", "account is not active", "payment required", "account balance"]),
         on(Billing).status(412).messages(["usage limit exceeded", "budget exceeded"]).scope(Key).needs_status(),
         on(Billing).statuses([401, 403]).messages(["credits exceeded", "quota exceeded", "usage has been consumed", "request limit reached"]).scope(Key).needs_status(),
@@ -330,6 +332,8 @@ fn table() -> Vec<Rule> {
         on(DailyQuota).status(429).messages(["number of daily", "perday", "24 hour period", "per 24 hours", "today's quota", "for today", "set inference limit"]),
         on(RateLimit).status(403).messages(["rate limit exceeded", "rpm limit exceeded", "secondary rate limit", "too many requests"]).scope(Key).needs_status(),
         on(RateLimit).status(429).messages(["rate limit", "too many requests", "usage limit", "request limit reached"]),
+        // Relays of accounts.
+        on(RateLimit).statuses([500, 502, 503]).message("usage limit has been reached"),
 
         // Errors in streams, which usually have no status, by the name of their kind.
         on(Caller).statuses([400, 404, 413, 422]).codes(["invalid_request*", "not_found*", "request_too_large", "invalid_argument", "bad_request*"]),

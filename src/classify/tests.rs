@@ -6,7 +6,7 @@ use serde_json::json;
 use super::*;
 use crate::{
     Base, Error, Secret,
-    limit::{Span, Unit},
+    limit::{Limit, Span, Unit},
     provider::{RequestInfo, SetModel},
 };
 
@@ -129,13 +129,8 @@ fn quotas_project_and_delay_are_reported() {
                 "quotaDimensions": {"model": "gemini-2.5-flash"}}]},
             {"reason": "RATE_LIMIT_EXCEEDED", "metadata": {"consumer": "projects/123456789012"}}]}}]);
     let failure = gemini(429, &body.to_string());
-    let quota = QuotaViolation {
-        limit: Some(15),
-        model: Some("gemini-2.5-flash".into()),
-        ..QuotaViolation::new(Unit::Requests, Span::MINUTE)
-    };
     assert_eq!(failure.class(), ErrorClass::RateLimit);
-    assert_eq!(failure.violations(), [quota]);
+    assert_eq!(failure.limits(), [Limit { unit: Unit::Requests, span: Span::MINUTE, amount: 15 }]);
     assert_eq!(failure.project(), Some("123456789012"));
     assert_eq!(failure.code(), Some("RATE_LIMIT_EXCEEDED"));
     assert_eq!(failure.retry_after(), Some(Duration::from_millis(51_600)), "the longer one");
@@ -145,7 +140,7 @@ fn quotas_project_and_delay_are_reported() {
 
 #[test]
 fn limit_that_only_the_message_names_is_reported() {
-    for (message, unit, limit) in [
+    for (message, unit, amount) in [
         (
             "Rate limit reached for gpt-4o in organization org-1 on requests per min (RPM): Limit 3, Used 3, Requested 1. Please try again in 20s.",
             Unit::Requests,
@@ -162,8 +157,7 @@ fn limit_that_only_the_message_names_is_reported() {
         let body = json!({"error": {"code": "rate_limit_exceeded", "type": "rate_limit_error", "message": message}});
         let failure = classified(&Classifier::default(), &Named("openai", Vec::new()), 429, &body.to_string());
         assert_eq!(failure.class(), ErrorClass::RateLimit, "{message}");
-        let quota = QuotaViolation { limit: Some(limit), ..QuotaViolation::new(unit, Span::MINUTE) };
-        assert_eq!(failure.violations(), [quota], "{message}");
+        assert_eq!(failure.limits(), [Limit { unit, span: Span::MINUTE, amount }], "{message}");
     }
     for (message, reason) in [
         (
@@ -178,7 +172,7 @@ fn limit_that_only_the_message_names_is_reported() {
     ] {
         let body = json!({"error": {"code": "rate_limit_exceeded", "message": message}});
         let failure = classified(&Classifier::default(), &Named("openai", Vec::new()), 429, &body.to_string());
-        assert_eq!(failure.violations(), [], "{reason}");
+        assert_eq!(failure.limits(), [], "{reason}");
     }
 }
 

@@ -82,7 +82,6 @@ fn code_of(error: &(dyn StdError + 'static)) -> Option<&'static str> {
 }
 
 /// Iterates over an error and its sources, including the errors that an [`io::Error`] wraps; at most 16.
-#[doc(hidden)]
 pub fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
     const DEEPEST: usize = 16;
     let next = |error: &&'a (dyn StdError + 'static)| -> Option<&'a (dyn StdError + 'static)> {

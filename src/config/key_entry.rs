@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{
     Environment, Loaded,
-    wording::{OTHER_VENDOR, check_vendor, looks_like_key, names_other_vendor, unknown_option, without_values},
+    wording::{check_vendor, looks_like_key, names_other_vendor, unknown_option, without_values},
 };
 use crate::{Key, KeyId, Limit, Limits, Secret, Span, Tier, Unit};
 
@@ -84,6 +84,31 @@ impl KeyEntry {
 fn limits_of(limits: &Limits) -> Value {
     let option = |limit: &Limit| AMOUNTS.iter().find(|(_, unit, span)| (*unit, *span) == (limit.unit, limit.span));
     limits.iter().filter_map(|limit| Some((option(limit)?.0.to_owned(), Value::from(limit.amount)))).collect()
+}
+
+/// The reason why there is no key.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum EntryError {
+    /// The entry is invalid. If all are, the file may be damaged.
+    Invalid(String),
+    /// The key is of another service.
+    OtherService(String),
+    /// A column of a table is unknown. Its rows are read without it.
+    IgnoredColumn(String),
+}
+
+impl EntryError {
+    pub(super) fn message(&self) -> &str {
+        match self {
+            Self::Invalid(message) | Self::OtherService(message) | Self::IgnoredColumn(message) => message,
+        }
+    }
+}
+
+impl<T: Into<String>> From<T> for EntryError {
+    fn from(message: T) -> Self {
+        Self::Invalid(message.into())
+    }
 }
 
 /// The parsed options of a key.
@@ -181,10 +206,10 @@ impl Options {
 
     /// Builds a key of the provider of `loaded`. Reads its secret from `secret_env` if that is set, and adds its origin
     /// (`source`, or else `place`) to its label.
-    pub(super) fn key(self, place: &str, environment: &Environment, loaded: &Loaded) -> Result<Key, String> {
+    pub(super) fn key(self, place: &str, environment: &Environment, loaded: &Loaded) -> Result<Key, EntryError> {
         let Self { mut key, secret_env, source, provider, limits } = self;
         if provider.is_some_and(|provider| names_other_vendor(&provider, &loaded.names())) {
-            return Err(format!("{OTHER_VENDOR} another provider"));
+            return Err(EntryError::OtherService("this looks like a key of another provider".to_owned()));
         }
         if let Some(name) = secret_env {
             // A key may have been written in place of the name.
@@ -193,7 +218,7 @@ impl Options {
             key.secret = secret(text).ok_or_else(|| format!("the variable {shown} does not contain a valid key"))?;
         }
         if key.secret.is_empty() {
-            return Err("the entry has no key".to_owned());
+            return Err("the entry has no key".into());
         }
         loaded.vendor.map_or(Ok(()), |vendor| check_vendor(&key.secret, vendor))?;
         for (model, limits) in limits {
@@ -204,7 +229,7 @@ impl Options {
         let id = key.id.as_ref().map(KeyId::as_str);
         let shown = [&key.project, &key.exit, &key.billing_account, &key.label].map(|text| text.as_deref());
         if shown.into_iter().chain([id]).flatten().any(|text| text.contains(&*key.secret)) {
-            return Err("a name or label contains the key itself, and names and labels are shown".to_owned());
+            return Err("a name or label contains the key itself, and names and labels are shown".into());
         }
         Ok(key)
     }

@@ -6,18 +6,12 @@ use serde_json::{Value, value::RawValue};
 
 use super::{
     document::line_at,
-    key_entry::{KeyEntry, Options, option},
+    key_entry::{EntryError, KeyEntry, Options, option},
     wording::without_values,
 };
 
 /// The reason why a whole file is invalid, with its line.
 type FileError = (usize, String);
-
-/// The part of the error for a line `NAME=key` of another service.
-pub(super) const OTHER_NAME: &str = "is not a name for a key of";
-
-/// The start of the message for an unknown column.
-pub(super) const IGNORED_COLUMN: &str = "a column is ignored";
 
 /// Parses a key file of the provider with these names. Calls `entry` for each entry with its line and its options or an
 /// error.
@@ -28,7 +22,7 @@ pub(super) fn parse(
     path: &Path,
     text: &str,
     names: &[String],
-    entry: &mut dyn FnMut(usize, Result<Options, String>),
+    entry: &mut dyn FnMut(usize, Result<Options, EntryError>),
 ) -> Result<(), FileError> {
     let ends = |end: &str| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(end));
     let is_entry = |line: &&str| !line.is_empty() && !line.starts_with(['#', ';']);
@@ -61,7 +55,7 @@ fn is_key_field(name: &str) -> bool {
 /// Parses a line: the key, alone or as the value of a variable of this provider, then `name=value` options, among which
 /// may be another tier. The value of a variable may be several keys, each with options if the value is in quotes. Returns
 /// nothing for a blank line or a comment.
-pub(super) fn line(text: &str, names: &[String], tier: &str) -> Vec<Result<Options, String>> {
+pub(super) fn line(text: &str, names: &[String], tier: &str) -> Vec<Result<Options, EntryError>> {
     let text = text.trim();
     if text.starts_with("//") || text.starts_with(';') {
         return Vec::new();
@@ -70,7 +64,7 @@ pub(super) fn line(text: &str, names: &[String], tier: &str) -> Vec<Result<Optio
     let text = text.strip_prefix("export ").or(text.strip_prefix("- ")).unwrap_or(text);
     let words = match words(text.trim_end_matches([',', ';'])) {
         Ok(words) => words,
-        Err(message) => return vec![Err(message)],
+        Err(message) => return vec![Err(message.into())],
     };
     let Some((first, shared)) = words.split_first() else { return Vec::new() };
     // "=" at the end is part of a key, or follows the name of an empty variable.
@@ -84,7 +78,8 @@ pub(super) fn line(text: &str, names: &[String], tier: &str) -> Vec<Result<Optio
                 let is_usual = |b| matches!(b, b'A'..=b'Z' | b'0'..=b'9' | b'_');
                 let is_usual = name.len() <= 64 && name.bytes().all(is_usual);
                 let name = if is_usual { name } else { "the text before =" };
-                return vec![Err(format!("{name} {OTHER_NAME} {}; options come after the key", names[0]))];
+                let message = format!("{name} is not a name for a key of {}; options come after the key", names[0]);
+                return vec![Err(EntryError::OtherService(message))];
             }
             (name, keys_in(value))
         }
@@ -94,14 +89,14 @@ pub(super) fn line(text: &str, names: &[String], tier: &str) -> Vec<Result<Optio
         let own = self::words(key?)?;
         let secret = own.first().map_or("", String::as_str);
         if secret.len() < 8 {
-            return Err("the key is shorter than 8 characters".to_owned());
+            return Err("the key is shorter than 8 characters".into());
         }
         let mut pairs = vec![("key", secret), ("tier", tier), ("tier", tier_in(name))];
         for (n, word) in own[1..].iter().chain(shared).enumerate() {
             let expected = || format!("word {} is not an option: write name=value, with quotes around spaces", n + 2);
             pairs.push(word.split_once('=').ok_or_else(expected)?);
         }
-        Options::of(pairs)
+        Ok(Options::of(pairs)?)
     };
     keys.into_iter().map(read).collect()
 }
@@ -190,7 +185,11 @@ fn words(text: &str) -> Result<Vec<String>, String> {
 }
 
 /// Parses a table whose first line names the columns.
-fn table(text: &str, delimiter: u8, entry: &mut dyn FnMut(usize, Result<Options, String>)) -> Result<(), FileError> {
+fn table(
+    text: &str,
+    delimiter: u8,
+    entry: &mut dyn FnMut(usize, Result<Options, EntryError>),
+) -> Result<(), FileError> {
     let mut reader = csv::ReaderBuilder::new();
     reader.delimiter(delimiter).comment(Some(b'#')).trim(csv::Trim::All).has_headers(false).flexible(true);
     let line = |record: &csv::StringRecord| record.position().map_or(1, csv::Position::line) as usize;
@@ -203,18 +202,18 @@ fn table(text: &str, delimiter: u8, entry: &mut dyn FnMut(usize, Result<Options,
         return Err((line(&first), "the first line must name the columns, one of them key".to_owned()));
     }
     for message in columns.iter().filter_map(|column| column.as_ref().err()) {
-        entry(line(&first), Err(format!("{IGNORED_COLUMN}: {message}")));
+        entry(line(&first), Err(EntryError::IgnoredColumn(format!("a column is ignored: {message}"))));
     }
     for record in records.filter(|record| record.iter().any(|cell| !cell.is_empty())) {
         let cells = columns.iter().zip(&record).filter_map(|(column, value)| Some((*column.as_ref().ok()?, value)));
-        let surplus = (record.len() > columns.len()).then(|| "the row has more columns than the first line".to_owned());
-        entry(line(&record), surplus.map_or_else(|| Options::of(cells), Err));
+        let surplus = (record.len() > columns.len()).then_some("the row has more columns than the first line");
+        entry(line(&record), surplus.map_or_else(|| Ok(Options::of(cells)?), |message| Err(message.into())));
     }
     Ok(())
 }
 
 /// Parses an array of keys, each a string or an object.
-fn json(text: &str, entry: &mut dyn FnMut(usize, Result<Options, String>)) -> Result<(), FileError> {
+fn json(text: &str, entry: &mut dyn FnMut(usize, Result<Options, EntryError>)) -> Result<(), FileError> {
     let items: Vec<&RawValue> = match serde_json::from_str(text) {
         Ok(items) => items,
         Err(error) => {
@@ -235,7 +234,7 @@ fn json(text: &str, entry: &mut dyn FnMut(usize, Result<Options, String>)) -> Re
         };
         line += line_at(&text[counted..before], before) - 1;
         counted = before;
-        entry(line, read);
+        entry(line, read.map_err(EntryError::Invalid));
     }
     Ok(())
 }

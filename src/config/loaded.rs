@@ -4,7 +4,11 @@ use std::{borrow::Cow, collections::HashMap, fmt, path::Path};
 
 use serde::Serialize;
 
-use super::{Environment, KeyEntry, PoolConfig, key_entry::Options, key_file, wording};
+use super::{
+    Environment, KeyEntry, PoolConfig,
+    key_entry::{EntryError, Options},
+    key_file, wording,
+};
 use crate::{Key, KeyId};
 
 /// One problem of a configuration. It contains no values that may be secrets.
@@ -65,9 +69,6 @@ pub struct Loaded {
     by_secret: HashMap<KeyId, usize>,
 }
 
-/// Parts of messages about entries that do not make a file a damaged one.
-const HARMLESS: [&str; 3] = [key_file::OTHER_NAME, wording::OTHER_VENDOR, key_file::IGNORED_COLUMN];
-
 impl Loaded {
     /// Creates an empty list of the keys of a provider, which is Gemini for the default. A line `NAME=key` of a key file
     /// counts if its name is a general one, such as `API_KEY`, or contains a name of this provider or of its host. If the
@@ -103,10 +104,9 @@ impl Loaded {
         let (mut any_valid, mut any_invalid) = (false, false);
         let names = self.names();
         let parsed = key_file::parse(path, text.trim_start_matches('\u{feff}'), &names, &mut |line, entry| {
-            let is_valid = self.add(format!("{}:{line}", shown(path)), entry, &Environment::default());
-            let message = self.problems.last().map_or("", |problem| &problem.message);
-            any_valid |= is_valid;
-            any_invalid |= !is_valid && !HARMLESS.iter().any(|part| message.contains(part));
+            let added = self.add(format!("{}:{line}", shown(path)), entry, &Environment::default());
+            any_valid |= added.is_ok();
+            any_invalid |= matches!(added, Err(EntryError::Invalid(_)));
         });
         self.has_failed_file |= any_invalid && !any_valid;
         if let Err((line, message)) = parsed {
@@ -116,7 +116,7 @@ impl Loaded {
     }
 
     /// Adds the keys from the variables of a provider, such as `GEMINI_API_KEYS` for `gemini`.
-    pub fn add_variables(&mut self, provider: &str, environment: &Environment) {
+    pub(super) fn add_variables(&mut self, provider: &str, environment: &Environment) {
         let prefix = key_file::variable_prefix(provider);
         let mut names = environment.names();
         // `…_KEY_10` comes after `…_KEY_9`.
@@ -132,8 +132,8 @@ impl Loaded {
             let names = [provider.to_owned()];
             let line = |key| key_file::line(key, &names, key_file::tier_in(name));
             let keys = key_file::keys_in(environment.get(name).unwrap_or_default()).into_iter();
-            for (n, entry) in keys.flat_map(|key| key.map_or_else(|error| vec![Err(error)], line)).enumerate() {
-                self.add(format!("{name}, value {}", n + 1), entry, environment);
+            for (n, entry) in keys.flat_map(|key| key.map_or_else(|error| vec![Err(error.into())], line)).enumerate() {
+                _ = self.add(format!("{name}, value {}", n + 1), entry, environment);
             }
         }
     }
@@ -151,17 +151,22 @@ impl Loaded {
     /// Adds a key from another source, such as a database. `place` is used in messages and, unless the entry has a
     /// `source`, in the key's label.
     pub fn add_entry(&mut self, place: impl Into<String>, entry: KeyEntry, environment: &Environment) {
-        self.add(place.into(), entry.0, environment);
+        _ = self.add(place.into(), entry.0.map_err(EntryError::Invalid), environment);
     }
 
-    /// Adds an entry that was found at `place`, and reports whether it is valid.
-    pub(super) fn add(&mut self, place: String, entry: Result<Options, String>, environment: &Environment) -> bool {
+    /// Adds an entry that was found at `place`.
+    pub(super) fn add(
+        &mut self,
+        place: String,
+        entry: Result<Options, EntryError>,
+        environment: &Environment,
+    ) -> Result<(), EntryError> {
         let key = match entry.and_then(|entry| entry.key(&place, environment, self)) {
             Ok(key) => key,
-            Err(message) => {
-                let skips_entry = !message.starts_with(key_file::IGNORED_COLUMN);
-                self.problems.push(Problem { place, message, skips_entry });
-                return false;
+            Err(error) => {
+                let skips_entry = !matches!(error, EntryError::IgnoredColumn(_));
+                self.problems.push(Problem { place, message: error.message().to_owned(), skips_entry });
+                return Err(error);
             }
         };
         let (id, secret) = (key.id(), KeyId::from_secret(&key.secret));
@@ -169,7 +174,7 @@ impl Loaded {
         if let Some((_, earlier)) = self.seen.get(&id).filter(|(other, _)| same != Some(*other)) {
             let message = format!("the key at {earlier} has the same id, {id}");
             self.problems.push(Problem::of_entry(place, message));
-            return true;
+            return Ok(());
         }
         let at = same.unwrap_or(self.keys.len());
         if let Some(same) = self.keys.get_mut(at) {
@@ -181,6 +186,6 @@ impl Loaded {
         }
         self.by_secret.insert(secret, at);
         self.seen.insert(id, (at, place));
-        true
+        Ok(())
     }
 }

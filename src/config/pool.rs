@@ -158,7 +158,7 @@ impl PoolConfig {
         let variable = environment.get("KEYPOOL__KEYS").filter(|_| self.name.is_none());
         let file = variable.map_or_else(|| shown(&self.path), |_| "KEYPOOL__KEYS".to_owned());
         for (n, key) in self.keys.iter().enumerate() {
-            loaded.add(format!("{file}, entry {} of [[keys]]{of}", n + 1), key.0.clone(), environment);
+            loaded.add_entry(format!("{file}, entry {} of [[keys]]{of}", n + 1), key.clone(), environment);
         }
         loaded
     }

@@ -1,5 +1,7 @@
 //! Error messages that name the expected value, but of the actual values only plain words: others may be secrets.
 
+use super::key_entry::EntryError;
+
 /// Rewrites a deserializer's message without the values that it quotes, except a plain word that is not in a list of
 /// words.
 pub(super) fn without_values(message: &str) -> String {
@@ -70,9 +72,6 @@ const VENDORS: [(&str, &str, &str); 11] = [
     ("Azure", "", "azure"),
 ];
 
-/// The start of the error for a key of another vendor.
-pub(super) const OTHER_VENDOR: &str = "this looks like a key of";
-
 /// Returns the vendor whose keys start like this text.
 fn vendor_of(text: &str) -> Option<&'static str> {
     let has_start = |starts: &str| starts.split_whitespace().any(|start| text.starts_with(start));
@@ -80,12 +79,14 @@ fn vendor_of(text: &str) -> Option<&'static str> {
 }
 
 /// Checks that a text can be a key of this vendor.
-pub(super) fn check_vendor(text: &str, vendor: &str) -> Result<(), String> {
+pub(super) fn check_vendor(text: &str, vendor: &str) -> Result<(), EntryError> {
     match vendor_of(text) {
-        Some(other) if other != vendor => Err(format!("{OTHER_VENDOR} {other}, not of {vendor}")),
-        _ if text.len() > 512 || text.contains([':', '/', '|']) => Err(format!(
+        Some(other) if other != vendor => {
+            Err(EntryError::OtherService(format!("this looks like a key of {other}, not of {vendor}")))
+        }
+        _ if text.len() > 512 || text.contains([':', '/', '|']) => Err(EntryError::Invalid(format!(
             "this is not a key of {vendor}: expected at most 512 characters without \":\", \"/\" and \"|\""
-        )),
+        ))),
         _ => Ok(()),
     }
 }

@@ -71,7 +71,6 @@ impl Encoding {
 
 /// Reports whether [`CooldownLayer`](crate::CooldownLayer) can read a body with these headers: it is not encoded, or by
 /// gzip or deflate alone.
-#[doc(hidden)]
 pub fn can_decode(headers: &HeaderMap) -> bool {
     Encoding::of(headers) != Encoding::Other
 }

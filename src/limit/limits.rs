@@ -17,8 +17,6 @@ pub enum Unit {
     OutputTokens,
     /// Tokens of prompt and response together.
     Tokens,
-    /// Requested images.
-    Images,
 }
 
 display_serialized!(Unit);
@@ -155,8 +153,6 @@ pub struct Amounts {
     pub input_tokens: u64,
     /// Response tokens.
     pub output_tokens: u64,
-    /// Images.
-    pub images: u64,
 }
 
 impl Amounts {
@@ -167,7 +163,6 @@ impl Amounts {
             Unit::InputTokens => self.input_tokens,
             Unit::OutputTokens => self.output_tokens,
             Unit::Tokens => self.input_tokens.saturating_add(self.output_tokens),
-            Unit::Images => self.images,
         }
     }
 
@@ -175,7 +170,7 @@ impl Amounts {
     /// one token, since the tokens of a response are known only afterwards.
     pub fn needed(&self, unit: Unit) -> u64 {
         match unit {
-            Unit::Requests | Unit::Images => self.of(unit),
+            Unit::Requests => self.requests,
             Unit::InputTokens | Unit::OutputTokens | Unit::Tokens => self.of(unit).max(1),
         }
     }
@@ -202,7 +197,6 @@ impl Cost {
         own.requests >= others.requests
             && own.input_tokens >= others.input_tokens
             && own.output_tokens >= others.output_tokens
-            && own.images >= others.images
             && (other.estimated || !self.estimated)
     }
 }

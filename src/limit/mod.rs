@@ -1,7 +1,6 @@
 //! Limits and how much of them is used.
 //!
-//! [`Limits`] lists the maximum amounts per span. A `Quota` is the state of one project and model: a `SlidingWindow`
-//! for each sliding limit and a `DailyCount` for each daily one.
+//! [`Limits`] lists the maximum amounts per span. The pool counts each for every project and model.
 
 mod daily;
 mod limits;

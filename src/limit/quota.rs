@@ -126,6 +126,8 @@ pub enum LimitSource {
     Assumed,
 }
 
+display_serialized!(LimitSource);
+
 impl Quota {
     pub(crate) fn new(given: &Limits, assumed: Option<&Limits>) -> Self {
         let mut quota = Self { meters: Arc::default(), counters: Box::default() };

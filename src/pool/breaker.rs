@@ -59,6 +59,8 @@ pub enum BreakerState {
     Disabled,
 }
 
+display_serialized!(BreakerState);
+
 /// The state of a breaker, with its times.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Phase {

@@ -320,9 +320,9 @@ impl KeyPool {
         }
     }
 
-    /// Reports whether a key of another project may serve the model, now or after a cooldown.
-    pub(crate) fn others_may_serve(&self, projects: &HashSet<&str>, model: Option<&str>) -> bool {
-        self.shared.with(|state, now| super::outcome::others_may_serve(state, projects, model, now))
+    /// Reports whether a key that is not among the tried ids or projects may serve the model, now or after a cooldown.
+    pub(crate) fn others_may_serve(&self, tried: &HashSet<&str>, model: Option<&str>) -> bool {
+        self.shared.with(|state, now| super::outcome::others_may_serve(state, tried, model, now))
     }
 
     /// Reports whether a key of these attempts has served a request since the start.

@@ -11,8 +11,8 @@ use super::{
     state::{Now, State},
 };
 use crate::{
-    classify::{ErrorClass, Failure, QuotaViolation},
-    limit::Quota,
+    classify::{ErrorClass, Failure},
+    limit::{Limit, Quota},
     store::Record,
 };
 
@@ -73,34 +73,26 @@ pub(crate) fn learn_limits(state: &mut State, project: ProjectIx, grant: &Grant,
         {
             quota.refused(assumed);
         }
-        learn(state, project, grant, (&failure.quota, true), now);
+        learn(state, project, grant, &failure.limits, true, now);
     }
 }
 
 /// Learns limits that a response's headers, or its error about them, named.
-pub(crate) fn learn(
-    state: &mut State,
-    project: ProjectIx,
-    grant: &Grant,
-    (quota, refused): (&[QuotaViolation], bool),
-    now: Now,
-) {
+pub(crate) fn learn(state: &mut State, project: ProjectIx, grant: &Grant, limits: &[Limit], refused: bool, now: Now) {
     // An uncounted request has other limits than the model.
-    let quota = if grant.model == ModelIx::UNCOUNTED { &[] } else { quota };
-    for violation in quota {
-        let Some(limit) = violation.limit.filter(|limit| *limit > 0) else { continue };
+    let limits = if grant.model == ModelIx::UNCOUNTED { &[] } else { limits };
+    for &limit in limits.iter().filter(|limit| limit.amount > 0) {
         // An unconfirmed name has no windows of its own: a limit would apply to all such names.
         let Some(name) = &grant.model_name else { continue };
         let model = state.models.confirm(name);
         if state.models.is_shared(model) {
             continue;
         }
-        let learn = if refused { Quota::learn_from_refusal } else { Quota::learn };
-        if learn(state.quota(project, model), violation.unit, violation.span, limit, now.tick) {
+        let learn_in = if refused { Quota::learn_from_refusal } else { Quota::learn };
+        if learn_in(state.quota(project, model), limit.unit, limit.span, limit.amount, now.tick) {
             state.reopen_windows(project, model);
             let model = Arc::clone(state.models.name(model));
             let project = Arc::clone(&state.registry.project(project).name);
-            let limit = crate::limit::Limit { unit: violation.unit, span: violation.span, amount: limit };
             let (project_name, model_name, learned_ms) = (project.clone(), model.clone(), now.wall_ms);
             state.effects.urgent = true;
             state.effects.records.push(Record::Limit { project: project_name, model: model_name, limit, learned_ms });

@@ -15,8 +15,9 @@ use super::{
     select::Grant,
 };
 use crate::{
-    classify::{Outcome, QuotaViolation, Usage},
+    classify::{Outcome, Usage},
     key::KeyId,
+    limit::Limit,
     secret::Secret,
 };
 
@@ -107,11 +108,11 @@ impl Lease {
     }
 
     /// Reports limits that the response's headers named.
-    pub fn learn(&self, limits: &[QuotaViolation]) {
+    pub fn learn(&self, limits: &[Limit]) {
         if !limits.is_empty() {
             self.shared.with(|state, now| {
                 let project = state.registry.current(self.grant.project);
-                super::learning::learn(state, project, &self.grant, (limits, false), now);
+                super::learning::learn(state, project, &self.grant, limits, false, now);
             });
         }
     }

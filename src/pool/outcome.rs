@@ -173,7 +173,7 @@ fn fail(state: &mut State, grant: &Grant, failure: &Failure, now: Now) {
 /// Counts a failure. Returns whether it applies to the key, as it is now.
 fn count_failure(state: &mut State, grant: &Grant, failure: &Failure, now: Now) -> bool {
     state.stats.failed += 1;
-    *state.stats.by_class.entry(failure.class.as_str()).or_default() += 1;
+    *state.stats.by_class.entry(failure.class).or_default() += 1;
     if matches!(failure.class, ErrorClass::Caller | ErrorClass::ModelNotFound) {
         return false;
     }
@@ -245,9 +245,9 @@ fn target_of(state: &State, grant: &Grant, failure: &Failure, project: ProjectIx
 /// Maximum number of keys that [`others_may_serve`] checks.
 const MAX_CHECKED: usize = 256;
 
-/// Reports whether a key of another project may serve the model, now or after a cooldown. Keys that are disabled or not
-/// entitled to the model may not. If there are more keys than it checks, one may.
-pub(crate) fn others_may_serve(state: &State, projects: &HashSet<&str>, model: Option<&str>, now: Now) -> bool {
+/// Reports whether a key that is not among the tried ids or projects may serve the model, now or after a cooldown. Keys
+/// that are disabled or not entitled to the model may not. If there are more keys than it checks, one may.
+pub(crate) fn others_may_serve(state: &State, tried: &HashSet<&str>, model: Option<&str>, now: Now) -> bool {
     let named = state.models.find(model);
     let is_out = |target| {
         let view = state.breakers.view(target, now.tick);
@@ -255,7 +255,8 @@ pub(crate) fn others_may_serve(state: &State, projects: &HashSet<&str>, model: O
     };
     state.registry.iter().enumerate().any(|(checked, (slot, entry))| {
         checked == MAX_CHECKED
-            || !projects.contains(&*state.registry.project(entry.project).name)
+            || !tried.contains(&*state.registry.project(entry.project).name)
+                && !tried.contains(entry.data.id.as_str())
                 && entry.data.allows(model)
                 && !state.covering(slot, named).any(is_out)
     })

@@ -75,12 +75,6 @@ impl KeyRequest {
         self
     }
 
-    /// Sets the images to reserve. The default is 0.
-    pub fn images(mut self, images: u32) -> Self {
-        self.cost.amounts.images = images.into();
-        self
-    }
-
     /// Sets how long it may wait for a key; with zero it fails at once. The default is the pool's wait.
     pub fn wait(mut self, wait: Duration) -> Self {
         self.wait = Some(wait);

@@ -44,7 +44,6 @@ pub(crate) struct Reserving {
 }
 
 /// The result of a reservation.
-#[expect(clippy::large_enum_variant, reason = "each poll returns at most one")]
 pub(crate) enum Reserve {
     /// This key serves the request.
     Granted(Grant),

@@ -33,7 +33,7 @@ pub struct Stats {
     /// The number of failures.
     pub failed: u64,
     /// The number of failures by class.
-    pub by_class: BTreeMap<&'static str, u64>,
+    pub by_class: BTreeMap<ErrorClass, u64>,
     /// The number of requests for which no key was available within their wait.
     pub unavailable: u64,
     /// The prompt tokens that responses reported.

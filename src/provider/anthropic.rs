@@ -8,8 +8,7 @@ use serde_json::json;
 use super::{Base, ModelIn, Provider, RequestInfo, SetModel, credentials::X_API_KEY};
 use crate::{
     Error,
-    classify::QuotaViolation,
-    limit::{Span, Unit},
+    limit::{Limit, Span, Unit},
     secret::Secret,
 };
 
@@ -119,10 +118,10 @@ impl Provider for Anthropic {
 
     /// Leaves out the limit of input tokens: tokens read from a cache do not count against it, so it would block long
     /// cached prompts without need.
-    fn limits_in_headers(&self, headers: &HeaderMap) -> Vec<QuotaViolation> {
+    fn limits_in_headers(&self, headers: &HeaderMap) -> Vec<Limit> {
         let limit = |unit, name| {
-            let limit = headers.get(name)?.to_str().ok()?.parse().ok().filter(|limit: &u64| *limit > 0);
-            limit.map(|limit| QuotaViolation { limit: Some(limit), ..QuotaViolation::new(unit, Span::MINUTE) })
+            let amount = headers.get(name)?.to_str().ok()?.parse().ok().filter(|amount: &u64| *amount > 0)?;
+            Some(Limit { unit, span: Span::MINUTE, amount })
         };
         let requests = limit(Unit::Requests, "anthropic-ratelimit-requests-limit");
         let output = limit(Unit::OutputTokens, "anthropic-ratelimit-output-tokens-limit");
@@ -185,12 +184,9 @@ mod tests {
         .into_iter()
         .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
         .collect();
-        let learned = Anthropic::new().limits_in_headers(&headers);
-        let learned: Vec<_> = learned.iter().map(|quota| (quota.unit, quota.span, quota.limit)).collect();
-        assert_eq!(
-            learned,
-            [(Unit::Requests, Span::MINUTE, Some(50)), (Unit::OutputTokens, Span::MINUTE, Some(8_000))]
-        );
+        let expected = [(Unit::Requests, 50), (Unit::OutputTokens, 8_000)];
+        let expected = expected.map(|(unit, amount)| Limit { unit, span: Span::MINUTE, amount });
+        assert_eq!(Anthropic::new().limits_in_headers(&headers), expected);
     }
 
     #[test]

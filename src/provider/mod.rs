@@ -24,9 +24,9 @@ pub use crate::time::whole_seconds;
 
 use crate::{
     Error,
-    classify::{QuotaViolation, Rule},
+    classify::Rule,
     key::Tier,
-    limit::Limits,
+    limit::{Limit, Limits},
     secret::Secret,
 };
 
@@ -128,7 +128,7 @@ pub trait Provider: Send + Sync + 'static {
 
     /// Returns the limits that the headers of a response report, also those of a successful response. The pool learns
     /// them.
-    fn limits_in_headers(&self, _headers: &HeaderMap) -> Vec<QuotaViolation> {
+    fn limits_in_headers(&self, _headers: &HeaderMap) -> Vec<Limit> {
         Vec::new()
     }
 

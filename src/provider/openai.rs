@@ -14,8 +14,8 @@ use super::{
 };
 use crate::{
     Error,
-    classify::{QuotaViolation, duration},
-    limit::{Span, Unit},
+    classify::duration,
+    limit::{Limit, Span, Unit},
     secret::Secret,
 };
 
@@ -170,12 +170,12 @@ impl Provider for OpenAi {
         if set.is_ok() { SetModel::Done } else { SetModel::No }
     }
 
-    fn limits_in_headers(&self, headers: &HeaderMap) -> Vec<QuotaViolation> {
+    fn limits_in_headers(&self, headers: &HeaderMap) -> Vec<Limit> {
         let limit = |unit, names: [&str; 3]| {
             let [limit, remaining, reset] = names.map(|name| headers.get(name).and_then(|value| value.to_str().ok()));
-            let (limit, remaining): (u64, u64) = (limit?.parse().ok()?, remaining?.parse().ok()?);
-            is_of_a_minute(limit, remaining, duration(reset?)?)
-                .then(|| QuotaViolation { limit: Some(limit), ..QuotaViolation::new(unit, Span::MINUTE) })
+            let (amount, remaining): (u64, u64) = (limit?.parse().ok()?, remaining?.parse().ok()?);
+            let span = Span::MINUTE;
+            is_of_a_minute(amount, remaining, duration(reset?)?).then_some(Limit { unit, span, amount })
         };
         let requests = ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"];
         let tokens = ["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"];
@@ -268,9 +268,9 @@ mod tests {
         .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
         .collect();
         let learned = OpenAi::new().limits_in_headers(&headers);
-        learned.first().map(|quota| {
-            assert_eq!((quota.unit, quota.span), (Unit::Requests, Span::MINUTE));
-            quota.limit.unwrap()
+        learned.first().map(|limit| {
+            assert_eq!((limit.unit, limit.span), (Unit::Requests, Span::MINUTE));
+            limit.amount
         })
     }
 

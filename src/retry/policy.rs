@@ -33,13 +33,14 @@ use crate::{
 ///   request that is [not idempotent](crate::KeyRequest::not_idempotent) is not retried if the provider may have
 ///   received it.
 /// - After a fault of the caller the request is never retried. If several projects refuse a request without a clear
-///   cause, the request is at fault: the response is returned to the caller, and the keys stay in use.
+///   cause, the request is at fault: the response is returned to the caller, and the keys stay in use. A refusal of this
+///   request alone ([`Scope::Request`]) is returned to the caller if no other key may serve it.
 /// - If the provider refuses the sender's address and the keys have no other exit, the response is returned to the
 ///   caller.
 ///
 /// | response without a clear cause | the request is at fault after |
 /// |---|---|
-/// | 402, 403 | three projects |
+/// | 402, 403 | three projects, or all if there are fewer and the refusal is of this request alone |
 /// | 401 | all projects that may serve, if there are at least three; or 8 of which one has served since the start |
 /// | 404: the model does not exist, or the project may not use it | three projects, or all if there are fewer |
 ///
@@ -154,24 +155,39 @@ impl RetryPolicy {
         let Some(paced) = faults.checked_sub(IMMEDIATE_KEYS) else { return Step::Again(Duration::ZERO) };
         let pause = self.jittered(KEY_PAUSE, paced, LONGEST_KEY_PAUSE);
         let in_time = attempts.deadline.is_some_and(|deadline| self.pool.clock().now().plus(pause) <= deadline);
-        if paced < MAX_PACED_RETRIES && in_time { Step::Again(pause) } else { Step::GiveUp }
+        match failure.scope {
+            _ if paced < MAX_PACED_RETRIES && in_time => Step::Again(pause),
+            Scope::Request => Step::Stop,
+            _ => Step::GiveUp,
+        }
     }
 
-    /// Reports whether enough projects refused the request with the same class and without a clear cause.
+    /// Reports whether enough projects refused the request with the same class and without a clear cause, or all keys
+    /// that may serve refused this request alone.
     fn is_callers(&self, attempts: &Attempts, last: &Failure) -> bool {
-        if !is_unclear(last) {
+        let (unclear, of_request) = (is_unclear(last), last.scope == Scope::Request);
+        if !unclear && !of_request {
             return false;
         }
-        let same = |failure: &Failure| failure.class() == last.class() && is_unclear(failure);
+        let same = |failure: &Failure| {
+            if unclear {
+                failure.class() == last.class() && is_unclear(failure)
+            } else {
+                failure.scope == Scope::Request
+            }
+        };
         let same = attempts.iter().filter(|attempt| attempt.outcome().failure().is_some_and(same));
-        let projects = same.map(Attempt::project).collect::<HashSet<_>>();
-        let all = || !self.pool.others_may_serve(&projects, attempts.last().and_then(Attempt::model));
-        let enough = projects.len() >= SAME_REFUSAL;
+        // If the cause is clear, another key of the same project may have the permission or quota that one lacks.
+        let tried: HashSet<&str> =
+            same.map(|attempt| if unclear { attempt.project() } else { attempt.key().as_str() }).collect();
+        let all = || !self.pool.others_may_serve(&tried, attempts.last().and_then(Attempt::model));
+        let enough = unclear && tried.len() >= SAME_REFUSAL;
         match last.status() {
+            _ if of_request => enough || all(),
             Some(StatusCode::NOT_FOUND) => enough || all(),
             // Most keys with such an error are dead, unless they have served.
             Some(StatusCode::UNAUTHORIZED) => {
-                enough && (all() || (projects.len() >= IMMEDIATE_KEYS && self.pool.has_served(attempts)))
+                enough && (all() || (tried.len() >= IMMEDIATE_KEYS && self.pool.has_served(attempts)))
             }
             _ => enough,
         }

@@ -71,7 +71,6 @@ impl KeyRotationLayer {
     /// cost, and whether it may be retried.
     ///
     /// The body is read if the extensions contain a [`CollectedBody`](crate::replay::CollectedBody).
-    #[doc(hidden)]
     pub fn key_request(provider: &dyn crate::Provider, head: &http::request::Parts) -> crate::KeyRequest {
         super::needs::derive(provider, head, crate::KeyRequest::default())
     }

@@ -141,12 +141,12 @@ async fn error_within_a_stream_is_passed_on_and_counted() {
     let interaction =
         "data: {\"interaction\":{\"status\":\"failed\",\"error\":{\"code\":\"rate_limit_exceeded\"}}}\n\n";
     for (error, class) in [
-        (ERROR, "transient"),
-        (choice, "transient"),
-        (named, "rate_limit"),
-        (minimax, "rate_limit"),
-        (limited, "key_rejected"),
-        (interaction, "rate_limit"),
+        (ERROR, ErrorClass::Transient),
+        (choice, ErrorClass::Transient),
+        (named, ErrorClass::RateLimit),
+        (minimax, ErrorClass::RateLimit),
+        (limited, ErrorClass::KeyRejected),
+        (interaction, ErrorClass::RateLimit),
     ] {
         let pool = pool(2);
         let frames: &'static [&'static str] = Box::leak(Box::new([OPENING, error]));
@@ -154,7 +154,7 @@ async fn error_within_a_stream_is_passed_on_and_counted() {
         assert_eq!(response.status(), 200);
         assert_eq!(text(response).await, [OPENING, error].concat());
         let stats = pool.stats();
-        assert_eq!((stats.failed, stats.by_class.get(class).copied()), (1, Some(1)), "{error}");
+        assert_eq!((stats.failed, stats.by_class.get(&class).copied()), (1, Some(1)), "{error}");
     }
 }
 

@@ -478,14 +478,34 @@ async fn paid_key_serves_after_three_projects_with_a_limit_of_zero() {
     assert_eq!(response.status(), 200, "{}", attempts(&response));
 }
 
+/// Nothing cools down after such an error, so nothing would change by waiting.
 #[tokio::test(start_paused = true)]
-async fn rate_limit_of_one_request_tries_each_key_once() {
-    let pool = pool(3);
-    let _ = send_request(&pool, ask(), move |_| {
-        error(429, "RESOURCE_EXHAUSTED", "You exceeded your file storage quota.", "")
-    })
-    .await;
-    assert_eq!(pool.stats().sent, 3);
+async fn refusal_of_one_request_by_every_key_is_returned_to_the_caller() {
+    use tower_keypool::{Gemini, Key, KeyPool};
+    let storage = || error(429, "RESOURCE_EXHAUSTED", "You exceeded your file storage quota.", "");
+    let service = || error(403, "PERMISSION_DENIED", "Places API is disabled", &reason("SERVICE_DISABLED"));
+    let firewall = || answer(403, "<html><head><title>403 Forbidden</title></head>");
+    let one_project = || {
+        let keys = (0..4).map(|n| Key::new(crate::support::secret(n)).named(&*format!("k{n}")).project("p"));
+        KeyPool::builder(Gemini::new()).keys(keys).build().unwrap()
+    };
+    // A page has no clear cause, so one key of a project is enough.
+    for (pool, refusal, sent) in [
+        (pool(3), storage as fn() -> Answer, 3),
+        (pool(4), service, 4),
+        (one_project(), service, 4),
+        (pool(20), storage, 8),
+        (pool(2), firewall, 2),
+        (pool(4), firewall, 3),
+        (one_project(), firewall, 1),
+    ] {
+        let response = send(&pool, move |_| refusal()).await.unwrap();
+        assert_eq!((response.status(), pool.stats().sent), (refusal().status(), sent));
+        assert_eq!(breakers(&pool), Vec::<String>::new());
+    }
+    // A key may serve, but cools down.
+    let refused = send(&pool(2), move |key| if key == 0 { rate_limited(30) } else { storage() }).await;
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::Unavailable);
 }
 
 #[tokio::test(start_paused = true)]

@@ -208,7 +208,7 @@ fn callers_fault_changes_nothing() {
     }
     let after = pool.snapshot(0, 1).keys;
     assert_eq!((after[0].failed, after[0].breakers.len()), (0, 0), "{after:?}");
-    assert_eq!(pool.stats().by_class["caller"], 10);
+    assert_eq!(pool.stats().by_class[&ErrorClass::Caller], 10);
 }
 
 #[test]

@@ -128,11 +128,11 @@ fn request_larger_than_a_limit_fails_at_once() {
 
 #[test]
 fn every_kind_of_limit_is_enforced() {
-    for unit in [Unit::Requests, Unit::InputTokens, Unit::OutputTokens, Unit::Tokens, Unit::Images] {
+    for unit in [Unit::Requests, Unit::InputTokens, Unit::OutputTokens, Unit::Tokens] {
         for span in [Span::Sliding(Duration::from_secs(10)), Span::MINUTE, Span::Day] {
             let limits = Limits::new().with(Limit { unit, span, amount: 8 });
             let (pool, _) = manual(builder().key(key(0)).limits(M, limits));
-            let request = KeyRequest::model(M).requests(2).input_tokens(1).output_tokens(1).images(2);
+            let request = KeyRequest::model(M).requests(2).input_tokens(1).output_tokens(1);
             let fits = match unit {
                 Unit::InputTokens | Unit::OutputTokens => 8,
                 _ => 4,

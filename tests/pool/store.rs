@@ -9,8 +9,7 @@ use std::{
 };
 
 use tower_keypool::{
-    Affinity, ErrorClass, ErrorKind, Failure, KeyPool, Limits, Outcome, Span, Unit,
-    classify::QuotaViolation,
+    Affinity, ErrorClass, ErrorKind, Failure, KeyPool, Limit, Limits, Outcome, Span, Unit,
     pool::{KeyRequest, UnavailableReason as Reason},
     store::{
         Amounts, BreakerTarget, Candidate, Changes, Granted, Record, ReserveRequest, Reserved, ReservedAt, Store,
@@ -406,7 +405,7 @@ async fn usage_is_recorded_in_the_store() {
             other => panic!("{other:?}"),
         })
         .collect();
-    let amounts = |requests, input_tokens, output_tokens| Amounts { requests, input_tokens, output_tokens, images: 0 };
+    let amounts = |requests, input_tokens, output_tokens| Amounts { requests, input_tokens, output_tokens };
     assert_eq!(used, [(amounts(1, 100, 0), amounts(1, 60, 9)), (amounts(1, 0, 0), amounts(0, 0, 0))]);
     assert_eq!(store.0.asked.lock().unwrap().len(), 3);
 }
@@ -454,9 +453,7 @@ async fn learned_limits_and_disabled_keys_are_recorded_at_once() {
         std::mem::take(&mut *store.0.records.lock().unwrap())
     };
     let lease = pool.acquire(M).await.unwrap();
-    let mut limit = QuotaViolation::new(Unit::Requests, Span::MINUTE);
-    limit.limit = Some(5);
-    lease.learn(&[limit]);
+    lease.learn(&[Limit { unit: Unit::Requests, span: Span::MINUTE, amount: 5 }]);
     assert!(matches!(recorded().await[..], [Record::Limit { .. }]));
     lease.report(&Failure::new(ErrorClass::KeyRejected).into());
     assert!(matches!(recorded().await[..], [Record::Open { until_ms: None, .. }]));

@@ -62,7 +62,7 @@ fn counters_of_the_pool_are_the_sums_of_its_leases() {
     let stats = pool.stats();
     assert_eq!((stats.keys, stats.sent, stats.in_flight, stats.succeeded, stats.failed), (2, 4, 1, 2, 2));
     assert_eq!((stats.input_tokens, stats.output_tokens), (100, 7));
-    assert_eq!(stats.by_class.into_iter().collect::<Vec<_>>(), [("caller", 1), ("rate_limit", 1)]);
+    assert_eq!(stats.by_class.into_iter().collect::<Vec<_>>(), [(ErrorClass::RateLimit, 1), (ErrorClass::Caller, 1)]);
 }
 
 #[test]

@@ -41,7 +41,6 @@ pub struct Sum {
     pub requests: u64,
     pub input_tokens: u64,
     pub output_tokens: u64,
-    pub images: u64,
 }
 
 impl Sum {
@@ -49,7 +48,6 @@ impl Sum {
         self.requests += other.requests;
         self.input_tokens += other.input_tokens;
         self.output_tokens += other.output_tokens;
-        self.images += other.images;
     }
 }
 
@@ -97,7 +95,6 @@ pub async fn rows(
             requests: row.used.requests,
             input_tokens: row.used.input_tokens,
             output_tokens: row.used.output_tokens,
-            images: row.used.images,
         });
     }
     let row = |((day, name), sum)| UsageRow { day: date_of(day).to_string(), name, sum };

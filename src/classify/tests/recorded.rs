@@ -161,7 +161,8 @@ fn truncated_bodies_are_classified() {
         for end in (0..body.len()).step_by(step) {
             let failure = fixture.classified(&body[..end]).expect("an error has a class");
             if fixture.status >= 500 {
-                let is_allowed = matches!(failure.class(), ErrorClass::Billing | ErrorClass::Egress);
+                let is_allowed =
+                    matches!(failure.class(), ErrorClass::RateLimit | ErrorClass::Billing | ErrorClass::Egress);
                 assert!(!failure.class().is_key_fault() || is_allowed, "{}", fixture.name);
             }
             if matches!(fixture.status, 400 | 404..=428) {

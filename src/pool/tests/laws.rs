@@ -12,8 +12,8 @@ use super::{
     oracle::{Asked, Given, MINUTE, Options, Oracle},
 };
 use crate::{
-    Affinity, ErrorClass, Failure, Key, KeyId, KeyPool, Lease, Limits, ManualClock, OpenAi, Outcome, Span, Strategy,
-    Unit, Usage, classify::QuotaViolation, pool::KeyRequest,
+    Affinity, ErrorClass, Failure, Key, KeyId, KeyPool, Lease, Limit, Limits, ManualClock, OpenAi, Outcome, Span,
+    Strategy, Unit, Usage, pool::KeyRequest,
 };
 
 const KEYS: usize = 4;
@@ -174,9 +174,7 @@ impl Both {
             }
             Op::Learn(lease, limit) => {
                 if let Some(at) = held(lease, &self.leases) {
-                    let mut violation = QuotaViolation::new(Unit::Requests, Span::MINUTE);
-                    violation.limit = Some(limit);
-                    self.leases[at].learn(&[violation]);
+                    self.leases[at].learn(&[Limit { unit: Unit::Requests, span: Span::MINUTE, amount: limit }]);
                     self.oracle.learned(at, limit);
                 }
             }

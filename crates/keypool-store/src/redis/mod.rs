@@ -129,7 +129,7 @@ impl RedisStore {
         if namespace.is_empty() || namespace.contains(['{', '}']) {
             return Err(RedisError::invalid("the namespace must not be empty, nor contain { or }"));
         }
-        let keys = ["state", "quotas", "records", "revisions"].map(|name| format!("{{{namespace}}}:{name}"));
+        let keys = ["state", "counts", "records", "revisions"].map(|name| format!("{{{namespace}}}:{name}"));
         Ok(Self(Arc::new(Shared {
             connection: Connection::new(options.client()?),
             keys,
@@ -242,7 +242,7 @@ impl Shared {
             let epoch = self.memory.epoch();
             let cost = request.cost;
             let reserve = self.run(&RESERVE, |call| {
-                call.arg(&*epoch).arg(cost.requests).arg(cost.input_tokens).arg(cost.output_tokens).arg(cost.images);
+                call.arg(&*epoch).arg(cost.requests).arg(cost.input_tokens).arg(cost.output_tokens);
                 call.arg(zones).arg(candidates);
             });
             let (head, granted, date, (number, packed), mut opens_in): Reply = reserve.await?;
@@ -298,10 +298,9 @@ impl Shared {
             if let Record::Used { project, model, at, reserved, used, .. } = &record {
                 let signed = |amount: u64| amount.min(MOST) as i64;
                 let more = |of: fn(&Amounts) -> u64| signed(of(used)) - signed(of(reserved));
-                let (requests, images) = (more(|a| a.requests), more(|a| a.images));
-                let (input, output) = (more(|a| a.input_tokens), more(|a| a.output_tokens));
-                if (requests, input, output, images) != (0, 0, 0, 0) {
-                    let row = (at.at_ms, at.date, requests, input, output, images);
+                let amounts = (more(|a| a.requests), more(|a| a.input_tokens), more(|a| a.output_tokens));
+                if amounts != (0, 0, 0) {
+                    let row = (at.at_ms, at.date, amounts);
                     corrections.entry(quota_name(project, model)).or_default().push(row);
                 }
             } else if let Some(target) = target(&record) {

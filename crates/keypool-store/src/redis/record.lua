@@ -1,6 +1,6 @@
 -- Stores records and corrects reservations.
 -- ARGV[3]: the writer. ARGV[4]: the number of records; then the target and JSON of each record; then the corrections of
--- each quota as JSON {quota, {{at, date, requests, input, output, images}, ...}}.
+-- each quota as JSON {quota, {{at, date, {requests, input, output}}, ...}}.
 -- Reply: {head, {{quota, n, state of the quota}...}}.
 local first = 5 + 2 * tonumber(ARGV[4])
 if first > 5 then revision = redis.call('HINCRBY', KEYS[1], 'revision', 1) end
@@ -11,8 +11,7 @@ for i = first, #ARGV do
   local name, corrections = unpack(cjson.decode(ARGV[i]))
   local quota = read(name)
   for _, correction in ipairs(corrections) do
-    local at, date, requests, input, output, images = unpack(correction)
-    local amounts = {requests, input, output, images}
+    local at, date, amounts = unpack(correction)
     for span, list in pairs(quota.windows) do
       local slot = slot(at, span)
       if now < slot + lasts(span) then add(list, slot, amounts) end

@@ -1,17 +1,17 @@
 -- Reserves one request with the first candidate that has room.
--- ARGV[3]: the epoch that the caller knows. ARGV[4] to ARGV[7]: the cost.
--- ARGV[8]: the zones as JSON, each {date of the first day, starts of three days and the end of the last}.
--- From ARGV[9] on: the candidates as JSON {quota, zone, {unit, span or 0 for a day, amount, ...}}.
+-- ARGV[3]: the epoch that the caller knows. ARGV[4] to ARGV[6]: the cost.
+-- ARGV[7]: the zones as JSON, each {date of the first day, starts of three days and the end of the last}.
+-- From ARGV[8] on: the candidates as JSON {quota, zone, {unit, span or 0 for a day, amount, ...}}.
 -- Reply: {head, number of the granted candidate (0: none, -1: the caller must retry), date, {n, state} of its quota,
 -- delays in ms until each candidate before it has room}.
 if ARGV[3] ~= epoch then return {head(), -1, 0, {0, ''}, {}} end
 if now < opens then return {head(), 0, 0, {0, ''}, {}} end
 
-local TOKENS = 5
-local cost = {tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])}
+local TOKENS = 4
+local cost = {tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])}
 cost[TOKENS] = cost[2] + cost[3]
 -- What must fit: at least one token, since the tokens of a response are known only afterwards.
-local needed = {cost[1], math.max(1, cost[2]), math.max(1, cost[3]), cost[4]}
+local needed = {cost[1], math.max(1, cost[2]), math.max(1, cost[3])}
 needed[TOKENS] = math.max(1, cost[TOKENS])
 
 local function amount_of(amounts, unit, before)
@@ -22,10 +22,10 @@ end
 -- Returns the time at which a window has room for the cost; 0 if it has room now.
 local function window_opens(list, span, unit, limit)
   local used = 0
-  for i = 1, #list, 5 do used = used + amount_of(list, unit, i) end
+  for i = 1, #list, 4 do used = used + amount_of(list, unit, i) end
   if used == 0 or used + needed[unit] <= limit then return 0 end
   local left = used
-  for i = 1, #list, 5 do
+  for i = 1, #list, 4 do
     left = left - amount_of(list, unit, i)
     if left == 0 or left + needed[unit] <= limit then return list[i] + lasts(span) end
   end
@@ -35,7 +35,7 @@ end
 local zones, days = nil, {}
 local function day_of(zone)
   if days[zone] then return days[zone] end
-  zones = zones or cjson.decode(ARGV[8])
+  zones = zones or cjson.decode(ARGV[7])
   local starts, sent = zones[zone], now + HOLD
   for i = 2, #starts - 1 do
     if starts[i] <= sent and sent < starts[i + 1] then
@@ -56,7 +56,7 @@ local function day_opens(counts, day, unit, limit)
 end
 
 local refused = {}
-for index = 9, #ARGV do
+for index = 8, #ARGV do
   local name, zone, limits = unpack(cjson.decode(ARGV[index]))
   local quota, day = read(name), day_of(zone + 1)
   if not day then return {head(), -1, 0, {0, ''}, {}} end
@@ -87,7 +87,7 @@ for index = 9, #ARGV do
     add_day(kept, day.date, cost)
     if day.both then add_day(kept, day.date - 1, cost) end
     local packed = write(name, quota)
-    return {head(), index - 8, day.date, {quota.n, packed}, refused}
+    return {head(), index - 7, day.date, {quota.n, packed}, refused}
   end
   refused[#refused + 1] = math.max(1, wait - now)
 end

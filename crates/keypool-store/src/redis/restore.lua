@@ -8,11 +8,11 @@ local function merge_windows(list, seen)
     local from, last = list[i] == at, #merged
     local other = seen[k] == at
     merged[last + 1] = at
-    for unit = 1, 4 do
+    for unit = 1, 3 do
       merged[last + 1 + unit] = math.max(from and list[i + unit] or 0, other and seen[k + unit] or 0)
     end
-    if from then i = i + 5 end
-    if other then k = k + 5 end
+    if from then i = i + 4 end
+    if other then k = k + 4 end
   end
   return merged
 end
@@ -33,8 +33,8 @@ for i = 4, first - 1, 2 do
       quota.windows[span] = merge_windows(quota.windows[span] or {}, list)
     end
     for date, amounts in pairs(seen.days) do
-      local day = quota.days[date] or {0, 0, 0, 0}
-      for unit = 1, 4 do day[unit] = math.max(day[unit], amounts[unit]) end
+      local day = quota.days[date] or {0, 0, 0}
+      for unit = 1, 3 do day[unit] = math.max(day[unit], amounts[unit]) end
       quota.days[date] = day
     end
     quota.n = math.max(quota.n, seen.n)

@@ -61,8 +61,7 @@ pub(super) fn unit_number(unit: Unit) -> u64 {
     match unit {
         Unit::InputTokens => 2,
         Unit::OutputTokens => 3,
-        Unit::Images => 4,
-        Unit::Tokens => 5,
+        Unit::Tokens => 4,
         _ => 1,
     }
 }
@@ -71,13 +70,13 @@ pub(super) fn unit_number(unit: Unit) -> u64 {
 pub(super) fn counts(quota: &str, windows: Vec<(u64, Vec<i64>)>, days: Vec<(i32, Vec<u64>)>) -> Vec<Record> {
     let Some((project, model)) = parse_quota(quota) else { return Vec::new() };
     let name = (Arc::<str>::from(project), Arc::<str>::from(model));
-    let amounts = |of: [u64; 4]| {
-        let [requests, input_tokens, output_tokens, images] = of;
-        Amounts { requests, input_tokens, output_tokens, images }
+    let amounts = |of: [u64; 3]| {
+        let [requests, input_tokens, output_tokens] = of;
+        Amounts { requests, input_tokens, output_tokens }
     };
     let windows = windows.into_iter().map(|(span, entries)| {
         let (project, model) = name.clone();
-        let entries = entries.as_chunks::<5>().0.iter();
+        let entries = entries.as_chunks::<4>().0.iter();
         let starts = entries.map(|[at_ms, of @ ..]| (*at_ms, amounts(of.map(|amount| amount as u64)))).collect();
         Record::Starts { project, model, span: Duration::from_millis(span), starts }
     });

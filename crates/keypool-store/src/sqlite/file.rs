@@ -17,7 +17,7 @@ use super::{
 };
 
 /// The steps from each version of the tables to the next; the version is the number of applied steps.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("migrations/0001.sql"), include_str!("migrations/0002.sql")];
 
 /// The application id that marks our databases: "KPOL".
 const APPLICATION_ID: i32 = 0x4b50_4f4c;

@@ -88,7 +88,7 @@ impl Quota {
     ) -> Result<HashMap<Name, Self>, SqliteError> {
         let mut days: HashMap<i64, Vec<(i32, Amounts)>> = HashMap::new();
         let mut read = connection.prepare(
-            "SELECT quota, date, sum(requests), sum(input_tokens), sum(output_tokens), sum(images)
+            "SELECT quota, date, sum(requests), sum(input_tokens), sum(output_tokens)
              FROM usage WHERE date BETWEEN ? AND ? GROUP BY date, quota",
         )?;
         let mut rows = read.query((today - DAYS, today + 1))?;
@@ -188,15 +188,15 @@ impl Quota {
                 self.id,
             ))?;
         }
-        for ((date, key), [requests, input_tokens, output_tokens, images]) in self.unfolded.drain() {
+        for ((date, key), [requests, input_tokens, output_tokens]) in self.unfolded.drain() {
             connection
                 .prepare_cached(
-                    "INSERT INTO usage VALUES (?, ?, ?, max(?, 0), max(?, 0), max(?, 0), max(?, 0))
+                    "INSERT INTO usage VALUES (?, ?, ?, max(?, 0), max(?, 0), max(?, 0))
                      ON CONFLICT DO UPDATE SET requests = max(requests + ?4, 0),
                          input_tokens = max(input_tokens + ?5, 0),
-                         output_tokens = max(output_tokens + ?6, 0), images = max(images + ?7, 0)",
+                         output_tokens = max(output_tokens + ?6, 0)",
                 )?
-                .execute((date, self.id, key.as_str(), requests, input_tokens, output_tokens, images))?;
+                .execute((date, self.id, key.as_str(), requests, input_tokens, output_tokens))?;
         }
         Ok(())
     }
@@ -208,12 +208,12 @@ impl Quota {
 
 /// Converts amounts to columns.
 fn columns(amounts: &Amounts) -> Added {
-    let Amounts { requests, input_tokens, output_tokens, images } = *amounts;
-    [requests, input_tokens, output_tokens, images].map(|amount| amount.min(MOST) as i64)
+    let Amounts { requests, input_tokens, output_tokens } = *amounts;
+    [requests, input_tokens, output_tokens].map(|amount| amount.min(MOST) as i64)
 }
 
-/// Reads amounts from four columns, starting at `first`.
+/// Reads amounts from three columns, starting at `first`.
 pub(super) fn amounts(row: &rusqlite::Row<'_>, first: usize) -> rusqlite::Result<Amounts> {
     let column = |at: usize| Ok::<_, rusqlite::Error>(row.get::<_, i64>(first + at)?.max(0) as u64);
-    Ok(Amounts { requests: column(0)?, input_tokens: column(1)?, output_tokens: column(2)?, images: column(3)? })
+    Ok(Amounts { requests: column(0)?, input_tokens: column(1)?, output_tokens: column(2)? })
 }

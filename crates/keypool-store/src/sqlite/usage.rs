@@ -89,7 +89,7 @@ impl SqliteStore {
                 COLUMNS.iter().zip(query.by).filter(|(_, by)| *by).map(|(column, _)| *column).collect();
             let groups = if groups.is_empty() { "NULL".to_owned() } else { groups.join(", ") };
             let mut read = connection.prepare(&format!(
-                "SELECT {}, sum(requests), sum(input_tokens), sum(output_tokens), sum(images)
+                "SELECT {}, sum(requests), sum(input_tokens), sum(output_tokens)
                  FROM usage JOIN quotas ON quotas.id = quota
                  WHERE date BETWEEN ? AND ? GROUP BY {groups} ORDER BY {groups}",
                 columns.join(", ")

@@ -14,8 +14,8 @@ pub(super) const LOGGED_MS: i64 = HOLD_MS + MINUTE_MS / PARTS + MINUTE_MS + GUAR
 /// Maximum time for which an entry counts.
 pub(super) const LONGEST_MS: i64 = 86_400_000 + GUARD_MS;
 
-/// Requests, input tokens, output tokens and images to add to a sum, or to subtract if negative.
-pub(super) type Added = [i64; 4];
+/// Requests, input tokens and output tokens to add to a sum, or to subtract if negative.
+pub(super) type Added = [i64; 3];
 
 /// The windows of one project and model, one for each span.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -27,7 +27,7 @@ pub(super) struct Windows(Vec<Window>);
 struct Window(i64, VecDeque<Entry>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(from = "(i64, u64, u64, u64, u64)", into = "(i64, u64, u64, u64, u64)")]
+#[serde(from = "(i64, u64, u64, u64)", into = "(i64, u64, u64, u64)")]
 struct Entry {
     at_ms: i64,
     amounts: Amounts,
@@ -127,18 +127,17 @@ pub(super) fn added(sum: &Amounts, more: &Added) -> Amounts {
         requests: sum.requests.saturating_add_signed(more[0]),
         input_tokens: sum.input_tokens.saturating_add_signed(more[1]),
         output_tokens: sum.output_tokens.saturating_add_signed(more[2]),
-        images: sum.images.saturating_add_signed(more[3]),
     }
 }
 
-impl From<(i64, u64, u64, u64, u64)> for Entry {
-    fn from((at_ms, requests, input_tokens, output_tokens, images): (i64, u64, u64, u64, u64)) -> Self {
-        Self { at_ms, amounts: Amounts { requests, input_tokens, output_tokens, images } }
+impl From<(i64, u64, u64, u64)> for Entry {
+    fn from((at_ms, requests, input_tokens, output_tokens): (i64, u64, u64, u64)) -> Self {
+        Self { at_ms, amounts: Amounts { requests, input_tokens, output_tokens } }
     }
 }
 
-impl From<Entry> for (i64, u64, u64, u64, u64) {
+impl From<Entry> for (i64, u64, u64, u64) {
     fn from(Entry { at_ms, amounts }: Entry) -> Self {
-        (at_ms, amounts.requests, amounts.input_tokens, amounts.output_tokens, amounts.images)
+        (at_ms, amounts.requests, amounts.input_tokens, amounts.output_tokens)
     }
 }

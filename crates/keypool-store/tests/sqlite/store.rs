@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use keypool_store::{SqliteOptions, SqliteStore, sqlite::UsageQuery};
+use rusqlite::Connection;
 use tower_keypool::{
     ErrorClass, ErrorKind, Limit, Limits, Span, Unit,
     store::{Amounts, BreakerTarget, Record, ReserveRequest, ReservedAt, Store},
@@ -181,6 +182,31 @@ async fn counts_and_records_survive_reopening() {
     time.advance(Duration::from_secs(86_400));
     let loaded = store.load().await.unwrap();
     assert_eq!(loaded.records[..2], [records()[0].clone(), records()[3].clone()]);
+}
+
+/// The first version also counted images.
+#[tokio::test]
+async fn counts_of_the_first_version_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keypool.db");
+    let hour = Limit { unit: Unit::Requests, span: Span::Sliding(Duration::from_secs(3_600)), amount: 4 };
+    let first = Connection::open(&path).unwrap();
+    first.execute_batch(include_str!("../../src/sqlite/migrations/0001.sql")).unwrap();
+    let rows = format!(
+        "INSERT INTO quotas VALUES (1, 'a', 'model', {NOON}, '[[3600000,[[{NOON},1,20,3,0],[{},1,0,0,0]]]]');
+         INSERT INTO quotas (project, model) VALUES ('b', 'model');
+         INSERT INTO usage VALUES (20619, 1, 'key-a', 2, 20, 3, 0);
+         INSERT INTO meta VALUES ('folded', 1);
+         INSERT INTO log VALUES (2, {NOON}, '[[\"a\",\"model\",\"key-a\",[{NOON},20619],[3600000],[2,5,0,0]]]');
+         PRAGMA user_version = 1; PRAGMA application_id = 0x4b504f4c;",
+        NOON + 1
+    );
+    first.execute_batch(&rows).unwrap();
+    drop(first);
+    let store = Time::new(NOON + 10).open(&path);
+    assert_eq!(reserve(&store, "a", &Limits::new().with(hour)).await.granted, None);
+    let used = store.usage(UsageQuery::of_days(20_619..=20_619)).await.unwrap()[0].used;
+    assert_eq!(used, Amounts { requests: 4, input_tokens: 25, output_tokens: 3 });
 }
 
 #[tokio::test]

@@ -183,7 +183,7 @@ pub struct ErrorCount {
     class: &'static str,
     count: u64,
     /// The recommended action.
-    advice: Option<&'static str>,
+    advice: &'static str,
 }
 
 /// Returns the number of failed attempts since the start, by error class
@@ -192,9 +192,8 @@ pub async fn errors(State(app): State<AppState>) -> Json<Vec<ErrorCount>> {
     let counts = app.pools.iter().flat_map(|provider| {
         let by_class = provider.pool.stats().by_class;
         by_class.into_iter().map(|(class, count)| {
-            let known = serde_json::from_value::<tower_keypool::ErrorClass>(class.into()).ok();
-            let advice = known.map(|class| class.policy().advice);
-            ErrorCount { pool: provider.name.to_string(), class, count, advice }
+            let (pool, advice) = (provider.name.to_string(), class.policy().advice);
+            ErrorCount { pool, class: class.as_str(), count, advice }
         })
     });
     Json(counts.collect())

@@ -116,7 +116,7 @@ pub struct BreakerRow {
 pub struct LimitRow {
     /// The model, or a pattern; `*` stands for all unknown models.
     pub model: String,
-    /// The limited quantity, such as `requests`, `tokens` or `images`.
+    /// The limited quantity, such as `requests` or `tokens`.
     #[schema(value_type = String)]
     pub unit: Unit,
     /// `minute`, `day`, or seconds such as `30s`.

@@ -88,11 +88,11 @@ impl Usage {
 
     fn print(&self, sums: &BTreeMap<String, Sum>) -> anyhow::Result<()> {
         let name = self.by.as_str();
-        let names = [name, "requests", "input_tokens", "output_tokens", "images"];
+        let names = [name, "requests", "input_tokens", "output_tokens"];
         let cells = |by: &str, sum: &Sum| {
-            let [requests, input, output, images] =
-                [sum.requests, sum.input_tokens, sum.output_tokens, sum.images].map(|number| number.to_string());
-            [by.to_owned(), requests, input, output, images]
+            let [requests, input, output] =
+                [sum.requests, sum.input_tokens, sum.output_tokens].map(|number| number.to_string());
+            [by.to_owned(), requests, input, output]
         };
         if self.output.json {
             let row = |(by, sum)| Row { by: BTreeMap::from([(name, by)]), sum };
@@ -112,7 +112,7 @@ impl Usage {
                 all.add(sum);
             }
             let rows = sums.iter().map(|(by, sum)| cells(by, sum)).chain([cells("all", &all)]);
-            print(table([name, "requests", "input tokens", "output tokens", "images"], rows));
+            print(table([name, "requests", "input tokens", "output tokens"], rows));
         }
         Ok(())
     }

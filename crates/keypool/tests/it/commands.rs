@@ -427,7 +427,7 @@ async fn usage_is_shown_by_key_project_model_and_day() {
         assert!(rows[0]["output_tokens"].as_u64() > Some(0), "{rows}");
     }
     let csv = home.run(&["usage", "--by", "day", "--days", "7", "--csv"]).good().out;
-    assert_eq!(csv.lines().next(), Some("day,requests,input_tokens,output_tokens,images"));
+    assert_eq!(csv.lines().next(), Some("day,requests,input_tokens,output_tokens"));
     assert_eq!(csv.lines().count(), 2, "{csv}");
     assert_eq!(home.json(&["usage", "--day", "2001-01-01"]), serde_json::json!([]));
     home.run(&["usage", "--day", "yesterday"]).wrong("--day");

@@ -33,7 +33,7 @@ export const percent = (part, whole) => (whole <= 0 ? 100 : Math.min(100, Math.m
 /** `99.2 %`; a dash if there are none at all. */
 export const rate = (good, all) => (all === 0 ? "–" : `${good === all ? 100 : Math.min(99.9, (100 * good) / all).toFixed(1)} %`);
 
-const UNITS = { requests: "requests", input_tokens: "prompt tokens", output_tokens: "output tokens", tokens: "tokens", images: "images" };
+const UNITS = { requests: "requests", input_tokens: "prompt tokens", output_tokens: "output tokens", tokens: "tokens" };
 
 /** `requests per minute` */
 export const limitName = (limit) =>
