@@ -25,7 +25,7 @@ impl KeyPool {
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
     /// use http::{HeaderMap, StatusCode};
-    /// use tower_keypool::{Gemini, Key, KeyPool, Outcome};
+    /// use tower_keypool::{Gemini, Key, KeyPool};
     ///
     /// #[derive(Debug)]
     /// struct ApiError(StatusCode, &'static [u8]);
@@ -40,9 +40,7 @@ impl KeyPool {
     ///
     /// let keys = ["AIza-not-a-real-key-001", "AIza-not-a-real-key-002"].map(Key::free);
     /// let pool = KeyPool::builder(Gemini::new()).keys(keys).build()?;
-    /// let classify = |error: &ApiError| {
-    ///     pool.classify(error.0, &HeaderMap::new(), error.1).map_or(Outcome::Success, Outcome::from)
-    /// };
+    /// let classify = |error: &ApiError| pool.classify(error.0, &HeaderMap::new(), error.1).into();
     /// let text = pool.run("gemini-2.5-pro", classify, |key| async move { generate(key.expose(), "hello").await }).await;
     /// assert_eq!(text.unwrap(), "Hello!");
     /// # Ok::<(), tower_keypool::Error>(())
@@ -66,7 +64,7 @@ impl KeyPool {
         C: FnMut(Arc<Lease>) -> F,
         F: Future<Output = Result<T, E>>,
     {
-        run_attempts(RetryPolicy::new(self), request.into(), classify, call)
+        RetryPolicy::new(self).run(request, classify, call)
     }
 }
 
@@ -79,7 +77,7 @@ impl RetryPolicy {
         &self,
         request: R,
         classify: J,
-        call: C,
+        mut call: C,
     ) -> impl Future<Output = Result<T, RunError<E>>> + use<R, J, C, F, T, E>
     where
         R: Into<KeyRequest>,
@@ -87,43 +85,32 @@ impl RetryPolicy {
         C: FnMut(Arc<Lease>) -> F,
         F: Future<Output = Result<T, E>>,
     {
-        run_attempts(self.clone(), request.into(), classify, call)
-    }
-}
-
-async fn run_attempts<J, C, F, T, E>(
-    policy: RetryPolicy,
-    request: KeyRequest,
-    classify: J,
-    mut call: C,
-) -> Result<T, RunError<E>>
-where
-    J: Fn(&E) -> Outcome,
-    C: FnMut(Arc<Lease>) -> F,
-    F: Future<Output = Result<T, E>>,
-{
-    let pool = &policy.pool;
-    let mut attempts = Attempts::default();
-    loop {
-        let needs = attempts.next(request.clone(), pool.shared.wait, pool.clock().now());
-        let lease = match pool.acquire(needs).await {
-            Ok(lease) => Arc::new(lease),
-            Err(error) => return Err(RunError::Pool(pool.no_key(error, attempts))),
-        };
-        let result = call(Arc::clone(&lease)).await;
-        let outcome = match &result {
-            Ok(_) => Outcome::Success,
-            Err(error) => classify(error),
-        };
-        lease.report(&outcome);
-        attempts.push(lease.attempt(outcome));
-        // The next attempt may need this key's concurrency slot.
-        drop(lease);
-        match policy.decide(&attempts, None) {
-            Step::Stop => return result.map_err(|error| RunError::Call { error, attempts }),
-            Step::GiveUp => return Err(RunError::Pool(pool.gave_up(attempts))),
-            Step::Again(pause) if pause.is_zero() => {}
-            Step::Again(pause) => tokio::time::sleep(pause).await,
+        let (policy, request) = (self.clone(), request.into());
+        async move {
+            let pool = &policy.pool;
+            let mut attempts = Attempts::default();
+            loop {
+                let needs = attempts.next(request.clone(), pool.shared.wait, pool.clock().now());
+                let lease = match pool.acquire(needs).await {
+                    Ok(lease) => Arc::new(lease),
+                    Err(error) => return Err(RunError::Pool(pool.no_key(error, attempts))),
+                };
+                let result = call(Arc::clone(&lease)).await;
+                let outcome = match &result {
+                    Ok(_) => Outcome::Success,
+                    Err(error) => classify(error),
+                };
+                lease.report(&outcome);
+                attempts.push(lease.attempt(outcome));
+                // The next attempt may need this key's concurrency slot.
+                drop(lease);
+                match policy.decide(&attempts, None) {
+                    Step::Stop => return result.map_err(|error| RunError::Call { error, attempts }),
+                    Step::GiveUp => return Err(RunError::Pool(pool.gave_up(attempts))),
+                    Step::Again(pause) if pause.is_zero() => {}
+                    Step::Again(pause) => tokio::time::sleep(pause).await,
+                }
+            }
         }
     }
 }

@@ -14,15 +14,11 @@ mod sse;
 mod transport;
 mod usage;
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, StatusCode};
 
 use self::error_body::{DERIVED_CODES, ErrorInfo};
-use crate::provider::Provider;
 pub(crate) use error_body::{SHORT, holds_error, may_be_error, may_become_error};
 pub use error_class::{Cooldown, ErrorClass, Policy, Retry, Scope};
 pub(crate) use outcome::End;
@@ -41,16 +37,17 @@ const SHORTEST_OF_A_DAY: Duration = Duration::from_secs(600);
 /// Longest cooldown after a fault of the provider.
 const LONGEST_TRANSIENT: Duration = Duration::from_secs(600);
 
-/// The user's rules. They are tried before the provider's and those for all providers.
-#[derive(Clone, Debug, Default)]
+/// Classifies the errors of one provider.
+#[derive(Debug)]
 pub(crate) struct Classifier {
-    rules: Arc<[Rule]>,
+    provider: Box<str>,
+    /// The user's rules, then the provider's. They are tried before those for all providers.
+    rules: Vec<Rule>,
 }
 
 impl Classifier {
-    /// Creates a classifier with the user's rules, which are tried first.
-    pub(crate) fn new(rules: Vec<Rule>) -> Self {
-        Self { rules: rules.into() }
+    pub(crate) fn new(provider: &str, rules: Vec<Rule>) -> Self {
+        Self { provider: provider.into(), rules }
     }
 
     /// Classifies a response; `None` if it is successful. A text that is not a JSON object is an event of a stream, or the
@@ -58,7 +55,6 @@ impl Classifier {
     /// redacted the key.
     pub(crate) fn classify(
         &self,
-        provider: &dyn Provider,
         status: StatusCode,
         headers: &HeaderMap,
         body: &[u8],
@@ -69,13 +65,16 @@ impl Classifier {
         } else {
             ErrorInfo::of_error(status, headers, body, wall)
         };
-        Some(self.failure(provider, info))
+        Some(self.failure(info))
     }
 
-    fn failure(&self, provider: &dyn Provider, info: ErrorInfo) -> Failure {
-        let matches = |rule: &&Rule| rule.matches(provider.name(), &info);
-        let own = [&self.rules, provider.rules()].into_iter().flatten().find(matches);
-        let rule = own.or_else(|| rules::TABLE.iter().filter(|row| !row.is_doubtful(&info)).find(matches));
+    fn failure(&self, info: ErrorInfo) -> Failure {
+        let matches = |rule: &&Rule| rule.matches(&self.provider, &info);
+        let rule = self
+            .rules
+            .iter()
+            .find(matches)
+            .or_else(|| rules::TABLE.iter().filter(|row| !row.is_doubtful(&info)).find(matches));
         let class = rule.map_or(ErrorClass::Transient, |rule| rule.class);
         let matched = rule.and_then(|rule| rule.matched_code(&info)).filter(|code| !DERIVED_CODES.contains(code));
         let code = matched.or_else(|| info.codes.iter().map(String::as_str).find(|code| !DERIVED_CODES.contains(code)));

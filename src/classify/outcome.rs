@@ -27,8 +27,6 @@ pub enum Outcome {
     Success,
     /// An error of the provider or of the connection to it.
     Failure(Arc<Failure>),
-    /// The caller cancelled the request before a response came. The outcome says nothing about the key.
-    Cancelled,
 }
 
 impl Outcome {
@@ -62,6 +60,13 @@ impl Outcome {
 impl From<Failure> for Outcome {
     fn from(failure: Failure) -> Self {
         Self::Failure(Arc::new(failure))
+    }
+}
+
+/// Converts the result of [`KeyPool::classify`](crate::KeyPool::classify).
+impl From<Option<Failure>> for Outcome {
+    fn from(failure: Option<Failure>) -> Self {
+        failure.map_or(Self::Success, Self::from)
     }
 }
 

@@ -1,63 +1,30 @@
 mod recorded;
 
-use http::{HeaderName, request};
+use http::HeaderName;
 use serde_json::json;
 
 use super::*;
-use crate::{
-    Base, Error, Secret,
-    limit::{Limit, Span, Unit},
-    provider::{RequestInfo, SetModel},
-};
-
-/// A provider with only a name and rules.
-struct Named(&'static str, Vec<Rule>);
-
-impl Provider for Named {
-    fn name(&self) -> &str {
-        self.0
-    }
-
-    fn base(&self) -> &Base {
-        unreachable!("nothing is sent")
-    }
-
-    fn authorize(&self, _head: &mut request::Parts, _key: &Secret) -> Result<(), Error> {
-        unreachable!("nothing is sent")
-    }
-
-    fn inspect<'a>(&self, _head: &'a request::Parts) -> RequestInfo<'a> {
-        RequestInfo::default()
-    }
-
-    fn set_model(&self, _head: &mut request::Parts, _model: &str) -> SetModel {
-        SetModel::No
-    }
-
-    fn rules(&self) -> &[Rule] {
-        &self.1
-    }
-}
+use crate::limit::{Limit, Span, Unit};
 
 fn wall() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_153_560)
 }
 
-fn classified(classifier: &Classifier, provider: &Named, status: u16, body: &str) -> Failure {
+fn classifier(provider: &str) -> Classifier {
+    Classifier::new(provider, Vec::new())
+}
+
+fn classified(classifier: &Classifier, status: u16, body: &str) -> Failure {
     let status = StatusCode::from_u16(status).unwrap();
-    classifier.classify(provider, status, &HeaderMap::new(), body.as_bytes(), wall()).unwrap()
+    classifier.classify(status, &HeaderMap::new(), body.as_bytes(), wall()).unwrap()
 }
 
 fn gemini(status: u16, body: &str) -> Failure {
-    classified(&Classifier::default(), &Named("gemini", Vec::new()), status, body)
-}
-
-fn classify(provider: &dyn Provider, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Option<Failure> {
-    Classifier::default().classify(provider, status, headers, body, wall())
+    classified(&classifier("gemini"), status, body)
 }
 
 fn of_good(body: &str) -> Option<Failure> {
-    classify(&Named("openai", Vec::new()), StatusCode::OK, &HeaderMap::new(), body.as_bytes())
+    classifier("openai").classify(StatusCode::OK, &HeaderMap::new(), body.as_bytes(), wall())
 }
 
 /// Returns an error that matches all conditions of a row except its status.
@@ -87,8 +54,7 @@ fn only_a_code_or_a_401_402_or_403_disables_a_key() {
         let says_more = !row.needs_status && (!row.codes.is_empty() || !row.messages.is_empty());
         for status in statuses.into_iter().map(Some).chain(says_more.then_some(None)) {
             let info = ErrorInfo { status, ..matching(row) };
-            let failure = Classifier::new(vec![Rule { provider: None, ..row.clone() }])
-                .failure(&Named("gemini", Vec::new()), info);
+            let failure = Classifier::new("gemini", vec![Rule { provider: None, ..row.clone() }]).failure(info);
             assert_eq!(failure.class(), row.class);
             let may = !row.codes.is_empty() || matches!(status, Some(401..=403));
             let disables = matches!(failure.cooldown(), Cooldown::Disable | Cooldown::Strikes(_));
@@ -103,21 +69,22 @@ fn only_a_code_or_a_401_402_or_403_disables_a_key() {
 #[test]
 fn users_rules_are_tried_first_then_the_providers_then_the_shared_rules() {
     let body = json!({"error": {"code": "insufficient_quota", "message": "No credits, go Away"}}).to_string();
-    let provider = Named("acme", vec![Rule::new(ErrorClass::Transient).code("INSUFFICIENT_QUOTA").scope(Scope::Key)]);
-    let failure = classified(&Classifier::default(), &provider, 429, &body);
+    let of_provider = || Rule::new(ErrorClass::Transient).code("INSUFFICIENT_QUOTA").scope(Scope::Key);
+    let failure = classified(&Classifier::new("acme", vec![of_provider()]), 429, &body);
     assert_eq!((failure.class(), failure.scope()), (ErrorClass::Transient, Scope::Key));
 
     let own = Rule::new(ErrorClass::RateLimit).provider("acme").status(429).message("go away");
-    let classifier = Classifier::new(vec![own.cooldown(Duration::from_secs(30))]);
-    let failure = classified(&classifier, &provider, 429, &body);
+    let own = own.cooldown(Duration::from_secs(30));
+    let classifier = Classifier::new("acme", vec![own.clone(), of_provider()]);
+    let failure = classified(&classifier, 429, &body);
     assert_eq!(
         (failure.class(), failure.cooldown()),
         (ErrorClass::RateLimit, Cooldown::Fixed(Duration::from_secs(30)))
     );
     assert_eq!(failure.code(), Some("insufficient_quota"));
-    assert_eq!(classified(&classifier, &provider, 403, &body).class(), ErrorClass::Transient, "another status");
-    let other = Named("other", Vec::new());
-    assert_eq!(classified(&classifier, &other, 429, &body).class(), ErrorClass::Billing, "another provider");
+    assert_eq!(classified(&classifier, 403, &body).class(), ErrorClass::Transient, "another status");
+    let other = Classifier::new("other", vec![own]);
+    assert_eq!(classified(&other, 429, &body).class(), ErrorClass::Billing, "another provider");
 }
 
 #[test]
@@ -155,7 +122,7 @@ fn limit_that_only_the_message_names_is_reported() {
         ("Your organization has a rate limit of 50 requests per minute.", Unit::Requests, 50),
     ] {
         let body = json!({"error": {"code": "rate_limit_exceeded", "type": "rate_limit_error", "message": message}});
-        let failure = classified(&Classifier::default(), &Named("openai", Vec::new()), 429, &body.to_string());
+        let failure = classified(&classifier("openai"), 429, &body.to_string());
         assert_eq!(failure.class(), ErrorClass::RateLimit, "{message}");
         assert_eq!(failure.limits(), [Limit { unit, span: Span::MINUTE, amount }], "{message}");
     }
@@ -171,7 +138,7 @@ fn limit_that_only_the_message_names_is_reported() {
         ),
     ] {
         let body = json!({"error": {"code": "rate_limit_exceeded", "message": message}});
-        let failure = classified(&Classifier::default(), &Named("openai", Vec::new()), 429, &body.to_string());
+        let failure = classified(&classifier("openai"), 429, &body.to_string());
         assert_eq!(failure.limits(), [], "{reason}");
     }
 }
@@ -261,7 +228,7 @@ fn errors_after_events_and_in_streamed_arrays_are_found() {
 fn redirect_to_a_robot_check_is_an_egress_error() {
     let headers =
         HeaderMap::from_iter([(http::header::LOCATION, "https://www.google.com/sorry/index".parse().unwrap())]);
-    let classified = |status| classify(&Named("gemini", Vec::new()), status, &headers, b"").unwrap().class();
+    let classified = |status| classifier("gemini").classify(status, &headers, b"", wall()).unwrap().class();
     assert_eq!(classified(StatusCode::FOUND), ErrorClass::Egress);
     assert_eq!(classified(StatusCode::PROXY_AUTHENTICATION_REQUIRED), ErrorClass::Egress, "the exit's proxy");
 }
@@ -320,8 +287,7 @@ fn limited_account_is_recognized_in_a_successful_response() {
 fn error_is_read_from_the_header_of_bedrock() {
     let name = HeaderName::from_static("x-amzn-errortype");
     let headers = HeaderMap::from_iter([(name, "ThrottlingException:http://internal.amazon.com/".parse().unwrap())]);
-    let provider = Named("bedrock", Vec::new());
-    let failure = classify(&provider, StatusCode::BAD_REQUEST, &headers, b"{}").unwrap();
+    let failure = classifier("bedrock").classify(StatusCode::BAD_REQUEST, &headers, b"{}", wall()).unwrap();
     assert_eq!((failure.class(), failure.code()), (ErrorClass::RateLimit, Some("ThrottlingException")));
 }
 
@@ -344,7 +310,7 @@ fn quoted_text_of_the_caller_is_ignored() {
     for text in rules::TABLE.iter().flat_map(|row| row.messages.iter().chain(&row.codes)) {
         let body = json!({"error": {"code": 400, "message": format!("Unknown name \"{text}\": Cannot find field.")}});
         for provider in ["gemini", "openai", "anthropic"] {
-            let failure = classified(&Classifier::default(), &Named(provider, Vec::new()), 400, &body.to_string());
+            let failure = classified(&classifier(provider), 400, &body.to_string());
             assert_eq!(failure.class(), ErrorClass::Caller, "{provider}: {text}");
         }
     }
@@ -357,7 +323,7 @@ fn quoted_text_of_the_caller_is_ignored() {
 #[test]
 fn text_after_a_colon_or_a_line_does_not_block_keys_for_a_bad_request() {
     let reads = |provider, status, body: &str| {
-        let failure = classified(&Classifier::default(), &Named(provider, Vec::new()), status, body);
+        let failure = classified(&classifier(provider), status, body);
         let affects_keys = failure.class().is_key_fault() && failure.scope() != Scope::Request;
         assert!(!affects_keys, "{provider} {status} {body}: {failure:?}");
     };
@@ -372,7 +338,7 @@ fn text_after_a_colon_or_a_line_does_not_block_keys_for_a_bad_request() {
     }
     let own = Rule::new(ErrorClass::Billing).status(400).message("odd: no money");
     let body = json!({"error": {"message": "It is odd: no money"}}).to_string();
-    let failure = classified(&Classifier::new(vec![own]), &Named("openai", Vec::new()), 400, &body);
+    let failure = classified(&Classifier::new("openai", vec![own]), 400, &body);
     assert_eq!(failure.class(), ErrorClass::Billing, "a rule of the user");
 }
 

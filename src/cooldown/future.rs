@@ -219,11 +219,10 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
 
 /// Classifies an error, from whose body the key is removed first, also its beginning at the end of a cut body.
 pub(super) fn classify(lease: &Lease, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Option<Failure> {
-    let shared = lease.shared();
     let redacted = lease.secret().redact_bytes(body);
     let body = redacted.as_deref().unwrap_or(body);
     let body = &body[..body.len() - lease.secret().partial_tail(body)];
-    shared.classifier.classify(&*shared.provider, status, headers, body, shared.clock.wall())
+    lease.pool().classify(status, headers, body)
 }
 
 debug_with_fields!([F, B: Body] CooldownFuture<F, B>, "CooldownFuture", lease);

@@ -133,7 +133,7 @@ pub(crate) fn at_once(shared: &Arc<Shared>, request: &KeyRequest) -> Result<Leas
     match begin(shared, request, &mut Some(Tick::ZERO), false) {
         Begun::Granted(grant) => Ok(Lease::new(Arc::clone(shared), grant)),
         Begun::Failed(error) => Err(error),
-        Begun::Waits(_) => Err(Error::new(crate::ErrorKind::Unavailable, "the request would have to wait")),
+        Begun::Waits(_) => unreachable!("its deadline is now"),
     }
 }
 

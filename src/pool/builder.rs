@@ -189,6 +189,7 @@ impl KeyPoolBuilder {
             limits.check()?;
         }
         let provider = self.provider;
+        let rules = self.rules.into_iter().chain(provider.rules().iter().cloned()).collect();
         let limited: Vec<_> = self.limits.iter().map(|(model, _)| Arc::clone(model)).collect();
         let settings = Settings {
             strategy: self.strategy,
@@ -200,7 +201,7 @@ impl KeyPoolBuilder {
         let state = State::new(Quotas::new(provider.zone())?, settings);
         let shared = Shared {
             state: Mutex::new(state),
-            classifier: Classifier::new(self.rules),
+            classifier: Classifier::new(provider.name(), rules),
             provider,
             clock: self.clock.unwrap_or_default(),
             wall: WallReading::default(),

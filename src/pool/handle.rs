@@ -257,8 +257,7 @@ impl KeyPool {
     /// # Ok::<(), tower_keypool::Error>(())
     /// ```
     pub fn classify(&self, status: http::StatusCode, headers: &http::HeaderMap, body: &[u8]) -> Option<Failure> {
-        let wall = self.shared.clock.wall();
-        self.shared.classifier.classify(&*self.shared.provider, status, headers, body, wall)
+        self.shared.classifier.classify(status, headers, body, self.shared.clock.wall())
     }
 
     /// Returns the provider.
@@ -334,9 +333,7 @@ impl KeyPool {
     }
 
     pub(crate) fn forgive(&self, attempts: &super::Attempts) {
-        let grants: Vec<_> =
-            attempts.iter().map(|attempt| (attempt.key().clone(), attempt.model().map(str::to_owned))).collect();
-        self.shared.with(|state, now| super::outcome::forgive(state, &grants, now));
+        self.shared.with(|state, now| super::outcome::forgive(state, attempts, now));
     }
 }
 

@@ -165,13 +165,16 @@ fn log(grant: &Grant, outcome: &Outcome) {
             error = failure.message.as_deref(),
             "failed"
         ),
-        Outcome::Cancelled => tracing::debug!(%key, project, model, "cancelled"),
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
         let (usage, sent) = (self.usage(), !self.unsent);
+        if sent && !self.reported.load(Ordering::Relaxed) {
+            let (key, project, model) = (self.key(), self.project(), self.model());
+            tracing::debug!(%key, project, model, "cancelled");
+        }
         self.shared.with(|state, now| super::outcome::end(state, &self.grant, usage, sent, now));
     }
 }

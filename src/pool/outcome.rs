@@ -3,6 +3,7 @@
 use std::{collections::HashSet, sync::Arc};
 
 use super::{
+    attempts::Attempts,
     breaker::{BreakerState, Phase, Target, Times},
     events::Event,
     model::ModelIx,
@@ -23,7 +24,6 @@ pub(crate) fn apply(state: &mut State, grant: &Grant, outcome: &Outcome, now: No
     match outcome {
         Outcome::Success => succeed(state, grant, now),
         Outcome::Failure(failure) => fail(state, grant, failure, now),
-        Outcome::Cancelled => return,
     }
     super::queue::serve(state, now);
 }
@@ -263,11 +263,11 @@ pub(crate) fn others_may_serve(state: &State, tried: &HashSet<&str>, model: Opti
 }
 
 /// Undoes the refusals of these requests, which were the caller's fault.
-pub(crate) fn forgive(state: &mut State, grants: &[(KeyId, Option<String>)], now: Now) {
-    for (id, model) in grants {
-        let Some(slot) = state.registry.find(id) else { continue };
+pub(crate) fn forgive(state: &mut State, attempts: &Attempts, now: Now) {
+    for attempt in attempts.iter() {
+        let Some(slot) = state.registry.find(attempt.key()) else { continue };
         let project = state.registry.get(slot).map(|entry| entry.project).expect("it was just found");
-        let model = state.models.find(model.as_deref());
+        let model = state.models.find(attempt.model());
         for target in [
             Target::Key(slot),
             Target::KeyModel(slot, model),

@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame};
 use pin_project_lite::pin_project;
@@ -148,11 +148,11 @@ impl Buffer {
                 let expected = self.expected.min(self.limit).max(first.len() + data.remaining());
                 let mut several = BytesMut::with_capacity(expected);
                 several.extend_from_slice(&first);
-                append(&mut several, data);
+                several.put(data);
                 Data::Several(several)
             }
             Data::Several(mut several) => {
-                append(&mut several, data);
+                several.put(data);
                 Data::Several(several)
             }
         };
@@ -173,15 +173,6 @@ impl Buffer {
             Data::Several(data) => data.freeze(),
         };
         (data, self.trailers.take())
-    }
-}
-
-fn append(buffer: &mut BytesMut, mut data: impl Buf) {
-    while data.has_remaining() {
-        let chunk = data.chunk();
-        buffer.extend_from_slice(chunk);
-        let read = chunk.len();
-        data.advance(read);
     }
 }
 

@@ -138,7 +138,6 @@ impl RetryPolicy {
                 Retry::Backoff => self.after_fault(attempts, failure, headers),
                 Retry::No | Retry::OtherModel => Step::Stop,
             },
-            Outcome::Cancelled => Step::Stop,
         }
     }
 

@@ -41,23 +41,9 @@ pin_project! {
     #[project = StateProj]
     enum State<S, B, F> {
         Acquiring { #[pin] acquire: Acquire, inner: S, request: Option<(Parts, B)> },
-        Calling { #[pin] future: F, sent: Sent },
+        // `is_last`: the body cannot be replayed.
+        Calling { #[pin] future: F, lease: Option<Arc<Lease>>, is_last: bool },
         Failed { error: Option<Error> },
-    }
-}
-
-/// A request whose response is awaited.
-struct Sent {
-    lease: Option<Arc<Lease>>,
-    /// Whether this is the last attempt, since the body cannot be replayed.
-    is_last: bool,
-}
-
-impl Drop for Sent {
-    fn drop(&mut self) {
-        if let Some(lease) = &self.lease {
-            lease.report(&Outcome::Cancelled);
-        }
     }
 }
 
@@ -104,14 +90,14 @@ where
                     };
                     let (head, body) = request.take().expect(ONCE);
                     let future = inner.call(Request::from_parts(head, body));
-                    this.state.set(State::Calling { future, sent: Sent { lease: Some(lease), is_last } });
+                    this.state.set(State::Calling { future, lease: Some(lease), is_last });
                 }
-                StateProj::Calling { future, sent } => {
+                StateProj::Calling { future, lease, is_last } => {
                     let result = ready!(future.poll(cx));
-                    let lease = sent.lease.take().expect(ONCE);
+                    let lease = lease.take().expect(ONCE);
                     let attempts = std::mem::take(this.attempts);
                     return Poll::Ready(match result {
-                        Ok(response) => received(response, lease, attempts, sent.is_last),
+                        Ok(response) => received(response, lease, attempts, *is_last),
                         Err(error) => Err(failed(error.into(), &lease, attempts)),
                     });
                 }
@@ -156,7 +142,7 @@ fn received<R: Body>(
 /// Returns the outcome of a response that no [`CooldownLayer`](crate::CooldownLayer) below classified, by its status
 /// and headers alone.
 fn of_head<R>(response: &Response<R>, lease: &Lease) -> Outcome {
-    lease.pool().classify(response.status(), response.headers(), &[]).map_or(Outcome::Success, Outcome::from)
+    lease.pool().classify(response.status(), response.headers(), &[]).into()
 }
 
 /// Converts the error of the service below.

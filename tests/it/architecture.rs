@@ -37,10 +37,6 @@ const ORDER: &[&str] = &[
 /// Modules that every module may import: the crate's one error type carries the pool's refusal and the attempts.
 const ANYWHERE: &[&str] = &["error", "macros"];
 
-/// Pairs of modules that import each other, with the reason.
-const BOTH_WAYS: &[(&str, &str, &str)] =
-    &[("classify", "provider", "an error is classified by the rows of its provider, which are rows of the table")];
-
 /// File names that do not describe the content of a file.
 const EMPTY_NAMES: &[&str] = &["util", "utils", "helper", "helpers", "common", "misc", "manager", "types", "models"];
 
@@ -117,9 +113,8 @@ fn modules_import_only_from_modules_below_them() {
             if ANYWHERE.contains(&imported.as_str()) || module == "error" {
                 continue;
             }
-            let both_ways = BOTH_WAYS.iter().any(|(one, other, _)| (*one, *other) == (&module, &imported));
             match rank(&imported) {
-                Some(rank) if rank <= own || both_ways => {}
+                Some(rank) if rank <= own => {}
                 _ => wrong.push(format!("{} imports {imported}", file.display())),
             }
         }

@@ -258,9 +258,8 @@ async fn errors_show_no_secret() {
 #[tokio::test(start_paused = true)]
 async fn status_and_body_are_classified_by_the_pool() {
     let pool = pool(2);
-    let classify = |(status, body): &(StatusCode, &'static str)| {
-        pool.classify(*status, &HeaderMap::new(), body.as_bytes()).map_or(Outcome::Success, Outcome::from)
-    };
+    let classify =
+        |(status, body): &(StatusCode, &'static str)| pool.classify(*status, &HeaderMap::new(), body.as_bytes()).into();
     let body = r#"{"error": {"code": 400, "status": "INVALID_ARGUMENT", "message": "API key not valid. Please pass a valid API key.",
         "details": [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}]}}"#;
     let answer = pool.run("m", classify, |key| async move {
@@ -272,9 +271,7 @@ async fn status_and_body_are_classified_by_the_pool() {
 #[tokio::test]
 async fn key_repeated_in_an_error_is_redacted_in_the_attempts() {
     let pool = pool(1);
-    let classify = |body: &String| {
-        pool.classify(StatusCode::BAD_REQUEST, &HeaderMap::new(), body.as_bytes()).map_or(Outcome::Success, Into::into)
-    };
+    let classify = |body: &String| pool.classify(StatusCode::BAD_REQUEST, &HeaderMap::new(), body.as_bytes()).into();
     let call = async |lease: Arc<Lease>| Err::<(), _>(format!(r#"{{"error":{{"message":"bad {}"}}}}"#, lease.expose()));
     let error = pool.run("m", classify, call).await.unwrap_err();
     let attempts = format!("{:?}", error.attempts());

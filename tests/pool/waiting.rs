@@ -515,7 +515,7 @@ async fn random_mix_of_requests_is_served() {
                         1 => lease.report(&rate_for(random.u64(1..20)).into()),
                         2 => lease.report(&rate().into()),
                         3 => lease.report(&Failure::new(ErrorClass::Transient).into()),
-                        4 => lease.report(&Outcome::Cancelled),
+                        4 => {}
                         _ => lease.report(&Outcome::Success),
                     }
                     tokio::time::sleep(Duration::from_millis(random.u64(0..5_000))).await;

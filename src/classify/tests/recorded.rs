@@ -8,17 +8,18 @@ use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{super::Cooldown, classify};
+use super::{super::Cooldown, Classifier, wall};
 use crate::{Anthropic, ApiKeyHeader, ErrorClass, Failure, Gemini, OpenAi, Provider, Scope};
 
-fn provider(name: &str) -> Box<dyn Provider> {
-    match name {
+fn classifier(name: &str) -> Classifier {
+    let provider: Box<dyn Provider> = match name {
         "gemini" => Box::new(Gemini::new()),
         "openai" => Box::new(OpenAi::new()),
         "anthropic" => Box::new(Anthropic::new()),
         "api_key_header" => Box::new(ApiKeyHeader::header("x-key", "https://api.example").unwrap()),
         name => panic!("unknown provider: {name}"),
-    }
+    };
+    Classifier::new(provider.name(), provider.rules().to_vec())
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -72,7 +73,7 @@ impl Fixture {
         let status = StatusCode::from_u16(self.status).unwrap();
         // A comment line shows that the text is a part of a stream.
         let body = if self.event { [b":\n", body].concat() } else { body.to_vec() };
-        classify(&*provider(&self.provider), status, &self.headers(), &body)
+        classifier(&self.provider).classify(status, &self.headers(), &body, wall())
     }
 
     /// Describes how the result differs from the expected one.
@@ -199,14 +200,12 @@ fn deep_and_long_bodies_are_classified_by_their_status() {
         ] {
             let status = StatusCode::from_u16(status).unwrap();
             for name in ["gemini", "openai"] {
-                let provider = provider(name);
                 let begin = body.get(..24);
-                let failure = classify(&*provider, status, &HeaderMap::new(), body.as_bytes());
+                let classify =
+                    |status, body: &str| classifier(name).classify(status, &HeaderMap::new(), body.as_bytes(), wall());
+                let failure = classify(status, &body);
                 assert_eq!(failure.map(|failure| failure.class()), Some(class), "{status} {begin:?}");
-                assert!(
-                    classify(&*provider, StatusCode::OK, &HeaderMap::new(), format!(":\n{body}").as_bytes()).is_none(),
-                    "{begin:?}"
-                );
+                assert!(classify(StatusCode::OK, &format!(":\n{body}")).is_none(), "{begin:?}");
             }
         }
     }
