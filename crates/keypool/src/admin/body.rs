@@ -6,8 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header, request::Parts};
-use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde::{Serialize, de::DeserializeOwned};
 
 /// Maximum size of a request body.
 const MAX_BODY: usize = 64 << 10;
@@ -52,6 +51,17 @@ fn without_values(message: &str) -> String {
     }
 }
 
+/// The body of an error response.
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct ErrorBody {
+    error: ErrorMessage,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+struct ErrorMessage {
+    message: String,
+}
+
 /// An error response of the admin API.
 #[derive(Debug)]
 pub struct AdminError {
@@ -89,7 +99,7 @@ impl AdminError {
 
 impl IntoResponse for AdminError {
     fn into_response(self) -> Response {
-        let body = json!({ "error": { "message": self.message } });
+        let body = ErrorBody { error: ErrorMessage { message: self.message } };
         let mut response = (self.status, Json(body)).into_response();
         if self.status == StatusCode::TOO_MANY_REQUESTS {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("60"));

@@ -8,17 +8,22 @@ mod sessions;
 mod ui;
 pub mod views;
 
-use axum::{
-    Json, Router,
-    middleware::from_fn_with_state,
-    routing::{delete, get, post},
-};
+use std::sync::Arc;
+
+use axum::{Json, Router, middleware::from_fn_with_state, routing::get};
 use keypool_store::SqliteStore;
-use utoipa::OpenApi;
+use utoipa::{
+    OpenApi,
+    openapi::{
+        self,
+        security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme},
+    },
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::app::{App, AppState};
-use body::AdminError;
-use sessions::Administrator;
+use body::{AdminError, ErrorBody};
+use sessions::{Administrator, COOKIE};
 
 /// The state of the admin API: sessions and events.
 #[derive(Default)]
@@ -31,65 +36,64 @@ pub struct Admin {
 
 #[derive(OpenApi)]
 #[openapi(
-    info(
-        title = "keypool: admin API",
-        description = "Every request needs the admin token in the header `x-keypool-admin` or \
-        `Authorization: Bearer`, or else a session cookie. Errors have the form `{\"error\": {\"message\": …}}`."
-    ),
-    paths(
-        sessions::login,
-        sessions::logout,
-        routes::snapshot,
-        keys::list,
-        keys::one,
-        keys::add,
-        keys::set,
-        keys::remove,
-        keys::disable,
-        keys::enable,
-        keys::replace,
-        keys::test,
-        routes::usage,
-        events::events,
-        events::event_stream,
-        routes::requests,
-        routes::request,
-        routes::errors,
-        routes::config,
-        routes::tenants,
-        routes::add_tenant,
-        routes::remove_tenant,
-        routes::reload
-    )
+    info(title = "keypool: admin API"),
+    components(schemas(ErrorBody)),
+    security(("token" = []), ("bearer" = []), ("session" = []))
 )]
 struct Description;
 
+/// Adds to the description how a request authenticates, and the form of errors.
+fn complete(api: &mut openapi::OpenApi) {
+    let schemes = [
+        ("token", SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("x-keypool-admin")))),
+        ("bearer", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer))),
+        ("session", SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new(format!("{COOKIE}PORT"))))),
+    ];
+    let components = api.components.get_or_insert_default();
+    components.security_schemes.extend(schemes.map(|(name, scheme)| (name.to_owned(), scheme)));
+    let content = openapi::Content::new(Some(openapi::Ref::from_schema_name("ErrorBody")));
+    let error = openapi::ResponseBuilder::new().description("An error").content("application/json", content).build();
+    for item in api.paths.paths.values_mut() {
+        let operations = [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete];
+        for operation in operations.into_iter().flatten() {
+            operation.responses.responses.insert("default".to_owned(), error.clone().into());
+        }
+    }
+}
+
 /// Returns the routes of the admin API and the dashboard.
 pub fn routes(app: &AppState) -> Router<AppState> {
-    let guarded = Router::new()
-        .route("/-/admin/logout", post(sessions::logout))
-        .route("/-/admin/openapi.json", get(async || Json(Description::openapi())))
-        .route("/-/admin/snapshot", get(routes::snapshot))
-        .route("/-/admin/keys", get(keys::list).post(keys::add))
-        .route("/-/admin/keys/{id}", get(keys::one).patch(keys::set).delete(keys::remove))
-        .route("/-/admin/keys/{id}/disable", post(keys::disable))
-        .route("/-/admin/keys/{id}/enable", post(keys::enable))
-        .route("/-/admin/keys/{id}/replace", post(keys::replace))
-        .route("/-/admin/keys/{id}/test", post(keys::test))
-        .route("/-/admin/usage", get(routes::usage))
-        .route("/-/admin/events", get(events::events))
-        .route("/-/admin/events/stream", get(events::event_stream))
-        .route("/-/admin/requests", get(routes::requests))
-        .route("/-/admin/requests/{id}", get(routes::request))
-        .route("/-/admin/errors", get(routes::errors))
-        .route("/-/admin/config", get(routes::config))
-        .route("/-/admin/tenants", get(routes::tenants).post(routes::add_tenant))
-        .route("/-/admin/tenants/{name}", delete(routes::remove_tenant))
-        .route("/-/admin/reload", post(routes::reload))
-        .route_layer(from_fn_with_state(AppState::clone(app), sessions::authorize));
-    Router::new()
+    let guard = || from_fn_with_state(AppState::clone(app), sessions::authorize);
+    let guarded = OpenApiRouter::new()
+        .routes(routes!(sessions::logout))
+        .routes(routes!(routes::snapshot))
+        .routes(routes!(keys::list, keys::add))
+        .routes(routes!(keys::one, keys::set, keys::remove))
+        .routes(routes!(keys::disable))
+        .routes(routes!(keys::enable))
+        .routes(routes!(keys::replace))
+        .routes(routes!(keys::test))
+        .routes(routes!(routes::usage))
+        .routes(routes!(events::events))
+        .routes(routes!(events::event_stream))
+        .routes(routes!(routes::requests))
+        .routes(routes!(routes::request))
+        .routes(routes!(routes::errors))
+        .routes(routes!(routes::config))
+        .routes(routes!(routes::tenants, routes::add_tenant))
+        .routes(routes!(routes::remove_tenant))
+        .routes(routes!(routes::reload))
+        .route_layer(guard());
+    let (api, mut description) = OpenApiRouter::with_openapi(Description::openapi())
         .merge(guarded)
-        .route("/-/admin/login", post(sessions::login))
+        .routes(routes!(sessions::login))
+        .split_for_parts();
+    complete(&mut description);
+    let description = Arc::new(description);
+    Router::new()
+        .route("/-/admin/openapi.json", get(move || std::future::ready(Json(description))))
+        .route_layer(guard())
+        .merge(api)
         .route("/", get(ui::redirect))
         .route("/-/ui", get(ui::page))
         .route("/-/ui/", get(ui::page))

@@ -103,13 +103,15 @@ pub fn tagged(headers: &HeaderMap, value: &impl Serialize) -> Response {
         Ok(body) => body,
         Err(error) => return AdminError::failed(error).into_response(),
     };
-    let tag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(&Sha256::digest(&body)[..12]));
-    let known = headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes());
-    let mut response = if known {
-        StatusCode::NOT_MODIFIED.into_response()
-    } else {
-        ([(header::CONTENT_TYPE, "application/json")], body).into_response()
-    };
+    let hash = Sha256::digest(&body);
+    unless_known(headers, &hash, ([(header::CONTENT_TYPE, "application/json")], body))
+}
+
+/// Returns a response with the hash of its content as its `ETag`, or a 304 if the client has it already.
+pub fn unless_known(headers: &HeaderMap, hash: &[u8], response: impl IntoResponse) -> Response {
+    let tag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(&hash[..12]));
+    let is_known = headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes());
+    let mut response = if is_known { StatusCode::NOT_MODIFIED.into_response() } else { response.into_response() };
     response.headers_mut().insert(header::ETAG, HeaderValue::try_from(tag).expect("letters and digits"));
     response
 }

@@ -196,9 +196,11 @@ fn is_own_origin(headers: &HeaderMap, uri: &http::Uri) -> Option<bool> {
     Some(is_own && headers.get("sec-fetch-site").is_none_or(|site| site == "same-origin"))
 }
 
-/// Returns the name of the session cookie. It contains the port, since browsers share cookies between ports of a host.
+/// The start of the session cookie's name. The port follows, since browsers share cookies between ports of a host.
+pub const COOKIE: &str = "keypool-admin-";
+
 fn cookie_name(local: Option<&LocalAddress>) -> String {
-    format!("keypool-admin-{}", local.map_or(0, |local| local.0.port()))
+    format!("{COOKIE}{}", local.map_or(0, |local| local.0.port()))
 }
 
 fn session(headers: &HeaderMap, local: Option<&LocalAddress>) -> Option<TokenHash> {

@@ -4,11 +4,10 @@ use axum::{
     extract::{Path, State},
     response::{IntoResponse, Redirect, Response},
 };
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, header};
 use rust_embed::RustEmbed;
 
-use super::{AdminError, sessions::token_hash};
+use super::{AdminError, routes::unless_known, sessions::token_hash};
 use crate::app::AppState;
 
 #[derive(RustEmbed)]
@@ -37,16 +36,13 @@ pub async fn file(State(app): State<AppState>, Path(name): Path<String>, headers
     let Some(file) = Files::get(&name) else {
         return AdminError::not_found("the dashboard has no such file").into_response();
     };
-    let tag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(&file.metadata.sha256_hash()[..12]));
-    let known = headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes());
     let kind = match name.rsplit_once('.').map(|(_, end)| end) {
         Some("html") => "text/html; charset=utf-8",
         Some("css") => "text/css; charset=utf-8",
         Some("js") => "text/javascript; charset=utf-8",
         _ => "image/svg+xml",
     };
-    let mut response =
-        if known { StatusCode::NOT_MODIFIED.into_response() } else { file.data.into_owned().into_response() };
+    let mut response = unless_known(&headers, &file.metadata.sha256_hash(), file.data.into_owned());
     let values = [
         (header::CONTENT_TYPE, kind),
         (header::CACHE_CONTROL, "no-cache"),
@@ -54,7 +50,6 @@ pub async fn file(State(app): State<AppState>, Path(name): Path<String>, headers
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::X_FRAME_OPTIONS, "DENY"),
         (header::REFERRER_POLICY, "no-referrer"),
-        (header::ETAG, &tag),
     ];
     for (name, value) in values {
         response.headers_mut().insert(name, HeaderValue::from_str(value).expect("visible text"));

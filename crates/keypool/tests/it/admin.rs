@@ -500,12 +500,15 @@ async fn every_described_path_exists() {
     let description = get(&gateway, "/openapi.json").await;
     let paths = description["paths"].as_object().expect("paths");
     assert!(paths.len() > 15, "{}", paths.len());
+    assert_eq!(description["components"]["securitySchemes"]["token"]["name"], "x-keypool-admin");
     for (path, methods) in paths {
         for method in methods.as_object().expect("methods").keys() {
             if path.ends_with("stream") {
                 continue;
             }
             let method: Method = method.to_uppercase().parse().expect("a method");
+            let errors = &methods[method.as_str().to_lowercase()]["responses"]["default"];
+            assert!(errors["content"]["application/json"]["schema"]["$ref"].is_string(), "{method} {path}");
             let path =
                 path.strip_prefix("/-/admin").expect("an admin path").replace("{id}", "x").replace("{name}", "x");
             let answer = ask(&gateway, method.clone(), &path, Value::Null).await;
