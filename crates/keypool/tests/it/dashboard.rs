@@ -330,6 +330,15 @@ async fn dashboard_works_in_a_browser() {
     assert_eq!(page.value("document.querySelector('#dialog').open").await, false, "a double click is one click");
     page.value("document.querySelector('[data-action=test][data-key=old]').click()").await;
     page.until("document.querySelector('#news').textContent.includes('old does not work')").await;
+    page.value("document.querySelector('[data-action=add-key]').click()").await;
+    let fill = "document.querySelector('#field-id').value = 'added'; document.querySelector('#field-tier').value = 'paid'; \
+                document.querySelector('#field-secret').value = 'AIza-not-a-real-key-added-1'";
+    page.value(&format!("{fill}; document.querySelector('#dialog-yes').click()")).await;
+    page.until("document.querySelector('[data-action=replace][data-key=added]')").await;
+    page.value("document.querySelector('[data-action=replace][data-key=added]').click()").await;
+    page.value("document.querySelector('#field-secret').value = 'AIza-not-a-real-key-added-2'").await;
+    page.value("document.querySelector('#dialog-yes').click()").await;
+    page.until("document.querySelector('#news').textContent.includes('added has the new key')").await;
     page.open_page("tenants").await;
     page.value("document.querySelector('[data-action=add-tenant]').click()").await;
     page.value("document.querySelector('#field-name').value = 'dave'; document.querySelector('#dialog-yes').click()")
@@ -350,5 +359,6 @@ async fn dashboard_works_in_a_browser() {
     page.value("fetch('/-/admin/logout', { method: 'POST' }).then(() => true)").await;
     page.until("!document.querySelector('#login').hidden").await;
     page.until("!document.querySelector('#dialog').open").await;
+    page.until("document.querySelector('#login-error').textContent === 'The session has ended.'").await;
     assert!(page.errors.is_empty(), "{:#?}", page.errors);
 }

@@ -3,7 +3,7 @@
 import { by, el } from "./dom.js";
 
 /**
- * Asks for fields `{name, label, hint, type, value}` and calls `act(values)`. An error of `act` is shown in the dialog, which
+ * Asks for fields `{name, label, hint, type, value, choices}` and calls `act(values)`. An error of `act` is shown in the dialog, which
  * stays open. A string that `act` returns is shown as a notice; a function is called when the dialog has closed.
  */
 export function ask({ title, text = "", fields = [], yes, danger = false, act }) {
@@ -16,10 +16,12 @@ export function ask({ title, text = "", fields = [], yes, danger = false, act })
   by("dialog-no").hidden = !act;
   by("dialog-fields").replaceChildren(...fields.map((field) => el("div", { class: "field" },
     el("label", { for: `field-${field.name}` }, field.label),
-    el("input", {
-      id: `field-${field.name}`, name: field.name, type: field.type ?? "text", value: field.value, required: field.required,
-      readonly: field.readonly, autocomplete: "off", min: field.type === "number" ? 0 : null,
-    }),
+    field.choices
+      ? el("select", { id: `field-${field.name}`, name: field.name }, field.choices.map((choice) => el("option", {}, choice)))
+      : el("input", {
+        id: `field-${field.name}`, name: field.name, type: field.type ?? "text", value: field.value, required: field.required,
+        readonly: field.readonly, autocomplete: "off", min: field.type === "number" ? 0 : null,
+      }),
     field.hint && el("span", { class: "quiet" }, field.hint))));
   by("dialog-no").onclick = () => dialog.close();
   by("dialog-form").onsubmit = async (event) => {

@@ -72,7 +72,9 @@ export function table(label, heads, rows, empty, kind = "cards") {
     const all = cells.map((cell, n) => el(n === 0 ? "th" : "td", { "data-name": heads[n], scope: n === 0 ? "row" : null }, cell));
     return el("tr", { "data-id": id, ...attributes }, all);
   });
-  return el("div", { class: "wide" }, el("table", { class: kind || null, "aria-label": label }, head, el("tbody", {}, body)));
+  // A table that is wider than the screen is scrolled, also by keyboard.
+  const scrolls = kind === "cards" ? {} : { tabindex: "0", role: "region", "aria-label": label };
+  return el("div", { class: "wide", ...scrolls }, el("table", { class: kind || null, "aria-label": label }, head, el("tbody", {}, body)));
 }
 
 /** Creates a coloured label. */

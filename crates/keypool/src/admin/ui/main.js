@@ -63,7 +63,10 @@ async function refresh() {
     }
     link("live", "up");
   } catch (error) {
-    if (error instanceof Refused && error.status === 401) return board(false);
+    if (error instanceof Refused && error.status === 401) {
+      if (!by("board").hidden) by("login-error").textContent = "The session has ended.";
+      return board(false);
+    }
     board(true);
     link(error.message, "down");
     if (!(error instanceof Refused)) throw error;
@@ -129,9 +132,9 @@ by("logout").onclick = async () => {
 
 const KEY_FIELDS = [
   { name: "secret", label: "Key", type: "password", required: true },
-  { name: "id", label: "Name", hint: "default: derived from the key's hash" },
+  { name: "id", label: "Id", hint: "default: derived from the key's hash" },
   { name: "project", label: "Project", hint: "owner of the quota; keys of one project share limits" },
-  { name: "tier", label: "Tier", hint: "free or paid" },
+  { name: "tier", label: "Tier", choices: ["", "free", "paid"] },
   { name: "label", label: "Label", hint: "a note, shown with the key" },
 ];
 const TENANT_FIELDS = [
@@ -178,6 +181,16 @@ const ACTIONS = {
     if (works) say(`${key} works`);
     else say(`${key} does not work: ${status ?? ""} ${cause}. ${advice ? `What to do: ${advice}.` : ""}`, "bad");
   },
+  replace: ({ key }) => ask({
+    title: `Replace ${key}?`,
+    text: "The new key takes its place, with its project and its options.",
+    fields: [{ name: "secret", label: "New key", type: "password", required: true }],
+    yes: "Replace",
+    act: async (values) => {
+      await send("POST", keyPath(key, "/replace"), values);
+      return `${key} has the new key`;
+    },
+  }),
   remove: ({ key }) => ask({
     title: `Remove ${key}?`,
     text: "Its secret is deleted. Its recorded usage stays.",

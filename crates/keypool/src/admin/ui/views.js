@@ -10,7 +10,7 @@ const tile = (name, value, kind = "", more = "") =>
 /** Creates a bar that shows how much of a limit is used, at most 100 %. */
 export function bar(limit, sources = [limit.source]) {
   const part = percent(limit.used, limit.limit);
-  const kind = sources.every((source) => source === "assumed") ? "assumed" : part >= 100 ? "full" : part >= 80 ? "high" : "low";
+  const kind = sources.length && sources.every((source) => source === "assumed") ? "assumed" : part >= 100 ? "full" : part >= 80 ? "high" : "low";
   const name = limitName(limit);
   const over = limit.used > limit.limit ? "responses used more than was estimated" : "";
   return el("div", { class: "limit" },
@@ -90,6 +90,7 @@ export function keys({ total, keys }, offset, page, database) {
         el("span", { class: "name" }, list[0].project),
         pools.size > 1 && el("span", { class: "quiet" }, list[0].provider),
         states.map(([state, n]) => chip(`${n} ${STATES[state][0]}`, STATES[state][1])),
+        total > page && el("span", { class: "quiet" }, "on this page"),
         el("span", { class: "quiet tightest" }, tightest(list[0].limits))),
       el("div", { class: "inside" },
         reasons(breakersOf("project", list[0])),
@@ -130,7 +131,7 @@ function keyRow(key) {
           ? button("Disable", "disable", data)
           : [button("Enable", "enable", data), key.state !== "disabled" && button("Disable", "disable", data)],
         button("Test", "test", data),
-        key.in_database && button("Remove", "remove", data, "danger")),
+        key.in_database && [button("Replace", "replace", data), button("Remove", "remove", data, "danger")]),
     ],
   };
 }
@@ -238,7 +239,7 @@ export function tenants(list, database) {
     cells: [
       el("span", { class: "id" }, tenant.name),
       tenant.models.length ? tenant.models.join(", ") : "all models",
-      tenant.limits.length ? tenant.limits.map((limit) => bar(limit)) : "no limits",
+      tenant.limits.length ? tenant.limits.map((limit) => bar(limit, [])) : "no limits",
       [tenant.max_concurrent && `${tenant.max_concurrent} concurrent`, tenant.expires && `until ${tenant.expires}`].filter(Boolean).join(", "),
       tenant.in_database
         ? button("Remove", "remove-tenant", { "data-tenant": tenant.name }, "danger")
