@@ -138,6 +138,11 @@ fn of_pools(families: &mut Families<'_>, pools: &[(&str, Snapshot)]) -> fmt::Res
     )?;
     families.counter("keypool_leases", "Requests sent with a key", each(|of| of.stats.sent))?;
     families.counter(
+        "keypool_unreserved",
+        "Requests sent without a reservation, because the store was unavailable",
+        each(|of| of.stats.unreserved),
+    )?;
+    families.counter(
         "keypool_requests",
         "Attempts by outcome; unavailable: requests that got no key within their wait",
         pools.iter().flat_map(|(pool, Snapshot { stats, .. })| {

@@ -38,11 +38,6 @@ struct ClassLabels {
     class: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct PoolLabels {
-    pool: String,
-}
-
 /// Upper bounds of the histogram of seconds until the response head.
 const SECONDS: [f64; 12] = [0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
 
@@ -210,13 +205,6 @@ pub async fn serve(
         "Requests whose response has not started",
         metrics.in_progress.clone(),
     );
-    let unreserved = Family::<PoolLabels, Counter>::default();
-    for provider in app.pools.iter() {
-        let labels = PoolLabels { pool: provider.name.to_string() };
-        unreserved.get_or_create(&labels).inc_by(provider.pool.stats().unreserved);
-    }
-    let help = "Requests sent without a reservation, because the store was unavailable";
-    registry.register("keypool_gateway_unreserved", help, unreserved);
     let mut text = String::new();
     if encode(&mut text, &registry).is_err() {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();

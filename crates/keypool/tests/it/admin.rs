@@ -740,7 +740,7 @@ async fn metrics_are_valid_and_accept_no_token_in_the_query() {
         "keypool_gateway_seconds_count{class=\"2xx\"} 1",
         "keypool_gateway_seconds_count{class=\"4xx\"} 1",
         "keypool_gateway_in_progress 0",
-        "keypool_gateway_unreserved_total{pool=\"gemini\"} 0",
+        "keypool_unreserved_total{pool=\"gemini\"} 0",
         "keypool_in_flight{pool=\"gemini\"} 0",
     ] {
         assert!(text.contains(expected), "{expected} is missing:\n{text}");
