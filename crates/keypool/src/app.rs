@@ -25,7 +25,9 @@ use crate::{
         access_log::{self, Recent},
         auth, host_guard,
     },
-    proxy::{handler, models::Catalog, pools::Pools, resources::Resources, sessions::Sessions, upstream::client_tls},
+    proxy::{
+        affinity::SessionAffinity, handler, models::Catalog, pools::Pools, resources::Resources, upstream::client_tls,
+    },
     store::Stores,
     tenants::Tenants,
 };
@@ -45,7 +47,7 @@ pub struct App {
     pub tenants: Tenants,
     pub resources: Resources,
     /// Which project served a client's session last.
-    pub sessions: Sessions,
+    pub sessions: SessionAffinity,
     /// Fetches the media that translated requests name by URL.
     pub media: Media,
     /// Thought signatures of Gemini, which clients of other APIs cannot send back.
@@ -78,7 +80,7 @@ impl App {
             pools: Pools::open(&loaded, &stores).await?,
             tenants: Tenants::open(&loaded, &stores).await?,
             resources: Resources::new(stores.sqlite.clone()),
-            sessions: Sessions::new(session_header),
+            sessions: SessionAffinity::new(session_header),
             media: Media::new(gateway.fetch_images.then(|| client_tls(&loaded)).transpose()?),
             signatures: Signatures::default(),
             catalog: Catalog::default(),

@@ -161,7 +161,7 @@ fn stamps(inputs: &Inputs, loaded: &Loaded, certificate: Option<&Certificate>) -
     let of_tenants = config.tenants.iter().map(|tenant| &tenant.token_file);
     let tokens = of_tenants.chain([&config.gateway.token_file, &config.admin.token_file]).flatten();
     let tokens = tokens.map(|file| loaded.folder().join(file));
-    let key_files = loaded.pools().into_iter().flat_map(|plan| plan.key_files().collect::<Vec<_>>());
+    let key_files = loaded.pools().into_iter().flat_map(|settings| settings.key_files().collect::<Vec<_>>());
     let certificate = certificate.into_iter().flat_map(|certificate| certificate.files().map(Clone::clone));
     let usual = config.pool.key_files.is_none().then(|| USUAL_KEY_FILE.into());
     let files = key_files.chain(usual).chain(inputs.file().map(Into::into)).chain(tokens).chain(certificate);

@@ -18,12 +18,12 @@ use super::{
     body::{Body, Params},
     routes::tagged,
     sessions::Administrator,
-    views::{KeyRow, KeyState, key_rows},
 };
 use crate::{
     app::{App, AppState},
     config::{Loaded, NO_EXIT, SecretText},
-    keys as listed,
+    key_row::{KeyRow, KeyState, key_rows},
+    key_sources,
     proxy::pools::ProviderPool,
 };
 
@@ -192,7 +192,7 @@ pub async fn set(
     let _change = app.admin.changes.lock().await;
     let (sqlite, key) = find_stored(&app, &id).await?;
     let names: Vec<String> = options.keys().cloned().collect();
-    let mut all = listed::options_of(&key);
+    let mut all = key_sources::options_of(&key);
     all.extend(options);
     sqlite.put_key(checked(&app, all)?).await.map_err(AdminError::failed)?;
     reload(&app).await?;
@@ -275,7 +275,7 @@ pub async fn replace(
 ) -> Result<Json<Changed>, AdminError> {
     let _change = app.admin.changes.lock().await;
     let (sqlite, key) = find_stored(&app, &id).await?;
-    let mut options = listed::options_of(&key);
+    let mut options = key_sources::options_of(&key);
     options.insert("secret".to_owned(), secret.into());
     let key = checked(&app, options)?;
     check_is_new(&app, &key.secret).await?;
@@ -348,7 +348,7 @@ async fn check_is_new(app: &App, secret: &Secret) -> Result<(), AdminError> {
         }
     }
     // A skipped key is in no pool.
-    match listed::with_secret(&super::database(app)?, text).await.map_err(AdminError::failed)? {
+    match key_sources::with_secret(&super::database(app)?, text).await.map_err(AdminError::failed)? {
         Some(key) => {
             Err(AdminError::conflict(format!("this key exists already as {}, listed in the database", key.id)))
         }
@@ -389,7 +389,7 @@ fn check_place(loaded: &Loaded, provider: &ProviderPool) -> Result<(), AdminErro
 fn checked(app: &App, options: Map<String, Value>) -> Result<StoredKey, AdminError> {
     let loaded = app.loaded.load();
     check_place(&loaded, app.pools.own())?;
-    let (key, stored) = listed::stored_from(options, &loaded).map_err(AdminError::bad_request)?;
+    let (key, stored) = key_sources::stored_from(options, &loaded).map_err(AdminError::bad_request)?;
     if app.started.has_exit_of(&key) && loaded.has_exit_of(&key) {
         Ok(stored)
     } else {

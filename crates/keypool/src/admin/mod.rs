@@ -6,7 +6,6 @@ mod keys;
 mod routes;
 mod sessions;
 mod ui;
-pub mod views;
 
 use std::sync::Arc;
 

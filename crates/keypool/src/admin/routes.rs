@@ -15,13 +15,14 @@ use super::{
     AdminError,
     body::{Body, Params},
     sessions::Administrator,
-    views::{LimitRow, PoolRow, limit_rows},
 };
 use crate::{
     app::AppState,
     config::TenantEntry,
+    key_row::{BreakerRow, KeyRow, LimitRow, key_rows, limit_rows},
     metrics::{Counts, Step},
     middleware::access_log::RequestRecord,
+    proxy::pools::ProviderPool,
     reload::{self, Reloaded},
     request_result::RequestResult,
     tenants,
@@ -55,6 +56,38 @@ pub struct GatewayView {
     /// Time to the response head, of those of the last 256 requests that a provider served.
     latency: Option<Latency>,
     pools: Vec<PoolRow>,
+}
+
+/// A provider, with a page of its keys.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct PoolRow {
+    name: String,
+    /// `gemini`, `openai` or `anthropic`.
+    dialect: &'static str,
+    #[schema(value_type = String)]
+    strategy: tower_keypool::Strategy,
+    /// Counters since the start.
+    #[schema(value_type = Object)]
+    stats: tower_keypool::pool::Stats,
+    /// The open circuit breakers of models, billing accounts and exits.
+    breakers: Vec<BreakerRow>,
+    /// The requested page of keys.
+    keys: Vec<KeyRow>,
+}
+
+impl PoolRow {
+    /// Creates the view of a provider with `limit` of its keys, from `offset` on.
+    pub fn of(provider: &ProviderPool, offset: usize, limit: usize) -> Self {
+        let snapshot = provider.pool.snapshot(offset, limit);
+        Self {
+            name: provider.name.to_string(),
+            dialect: provider.dialect.as_str(),
+            strategy: snapshot.strategy,
+            stats: snapshot.stats.clone(),
+            breakers: snapshot.breakers.iter().map(BreakerRow::of).collect(),
+            keys: key_rows(provider, &snapshot, |_| true),
+        }
+    }
 }
 
 /// Time from the arrival of a request to the response head.

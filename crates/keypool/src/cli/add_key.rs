@@ -11,7 +11,7 @@ use super::{
     opened::database,
     output::{Json, print, print_json, quoted, warn, wrong},
 };
-use crate::{config::Inputs, keys, store::Stores};
+use crate::{config::Inputs, key_sources, store::Stores};
 
 /// Add a key to the database. A running gateway uses it within 2 s.
 ///
@@ -48,11 +48,11 @@ impl AddKey {
         options.insert("secret".to_owned(), secret.expose().into());
         options.extend(self.id.map(|id| ("id".to_owned(), id.into())));
         self.options.apply(&mut options);
-        let (key, stored) = keys::stored_from(options, &loaded).map_err(wrong)?;
+        let (key, stored) = key_sources::stored_from(options, &loaded).map_err(wrong)?;
         block_on(Some(1), async {
             let stores = Stores::open(&loaded).await?;
             let database = database(&stores)?;
-            if let Some(same) = keys::with_secret(database, secret.expose()).await? {
+            if let Some(same) = key_sources::with_secret(database, secret.expose()).await? {
                 let id = quoted(same.id.as_str());
                 return Err(wrong(format!(
                     "the database has this key already, as {id}: change it with `keypool keys set {id}`"

@@ -23,7 +23,7 @@ use super::{
     text_or_file,
 };
 use crate::{
-    config::{BatchSection, Inputs, Loaded, ProviderKind, Span},
+    config::{BatchSection, HumanDuration, Inputs, Loaded, ProviderKind},
     reload::Files,
 };
 
@@ -68,7 +68,7 @@ pub(super) struct Batch {
     workers_per_key: Option<u32>,
     /// The minimum time between the starts of two requests of a worker: seconds, or 500ms, 12s
     #[arg(long, value_name = "TIME", value_parser = time)]
-    rate_limit_per_slot: Option<Span>,
+    rate_limit_per_slot: Option<HumanDuration>,
     /// The maximum number of simultaneous requests with all keys, instead of --workers-per-key [default: 8 for each key,
     /// 32 to 512 in total]
     #[arg(long, value_name = "NUMBER", value_parser = positive::<usize>,
@@ -79,7 +79,7 @@ pub(super) struct Batch {
     max_retries: Option<u32>,
     /// The maximum time for one answer [default: 600s]
     #[arg(long, value_name = "TIME", value_parser = time)]
-    timeout: Option<Span>,
+    timeout: Option<HumanDuration>,
     /// Retry the tasks that failed in an earlier run
     #[arg(long, requires = "output")]
     retry_failed: bool,
@@ -91,7 +91,7 @@ pub(super) struct Batch {
     fallback: Vec<String>,
     /// Stop when no answer has arrived for this time
     #[arg(long, value_name = "TIME", value_parser = time)]
-    max_wait: Option<Span>,
+    max_wait: Option<HumanDuration>,
     /// Stop with exit code 3 when the daily quota of all keys is used up
     #[arg(long, conflicts_with = "max_wait")]
     until_exhausted: bool,
@@ -109,7 +109,7 @@ pub(super) struct Batch {
     error_log: Option<PathBuf>,
     /// The time between two lines of progress when standard error is not a terminal [default: 10s]
     #[arg(long, value_name = "TIME", value_parser = time)]
-    monitor_interval: Option<Span>,
+    monitor_interval: Option<HumanDuration>,
     /// Show no progress
     #[arg(long)]
     no_progress: bool,
@@ -149,8 +149,8 @@ fn whole(text: &str) -> Result<u32, &'static str> {
     text.parse().map_err(|_| "expected a whole number, 0 or more")
 }
 
-fn time(text: &str) -> Result<Span, String> {
-    Span::parse(text).ok_or_else(|| "expected seconds, or a time such as 500ms, 5s, 2m or 1h".to_owned())
+fn time(text: &str) -> Result<HumanDuration, String> {
+    HumanDuration::parse(text).ok_or_else(|| "expected seconds, or a time such as 500ms, 5s, 2m or 1h".to_owned())
 }
 
 impl Batch {
@@ -279,7 +279,7 @@ impl Batch {
             path.canonicalize().ok().or_else(in_folder).unwrap_or_else(|| path.to_owned())
         };
         let journal = self.output.as_ref().map(|output| PathBuf::from(format!("{}.journal", output.display())));
-        let key_files = loaded.pools().into_iter().flat_map(|plan| plan.key_files().collect::<Vec<_>>());
+        let key_files = loaded.pools().into_iter().flat_map(|settings| settings.key_files().collect::<Vec<_>>());
         let used = key_files.chain([self.input.clone()]).chain(self.output.clone()).chain(journal);
         let is_used = used.map(|path| real(&path)).any(|path| path == real(log) && !Path::new("/dev/null").eq(&path));
         if is_used {

@@ -16,8 +16,8 @@ use super::{
     output::{Json, count, print, print_json, table, warn},
 };
 use crate::{
-    config::{Config, Inputs, Loaded, PoolPlan, Problems},
-    keys::{self, Listed},
+    config::{Config, Inputs, Loaded, PoolSettings, Problems},
+    key_sources::{self, Listed},
     proxy::upstream::Upstream,
     server::Certificate,
     store::{self, Stores},
@@ -89,7 +89,7 @@ impl ConfigCommand {
             "keys": config.keys.len(),
             "models": config.models.iter().map(|model| &model.name).collect::<Vec<_>>(),
             "errors": config.errors.len(),
-            "providers": loaded.pools()[1..].iter().map(|plan| &plan.name).collect::<Vec<_>>(),
+            "providers": loaded.pools()[1..].iter().map(|settings| &settings.name).collect::<Vec<_>>(),
             "exits": config.exits.keys().collect::<Vec<_>>(),
             "tenants": config.tenants.iter().map(|tenant| &tenant.name).collect::<Vec<_>>(),
         });
@@ -116,12 +116,12 @@ impl ConfigCommand {
 }
 
 /// Returns each pool with its keys. A database that does not exist, or is an empty file, is not created.
-fn pools(loaded: &Loaded, path: Option<PathBuf>) -> anyhow::Result<Vec<(PoolPlan, Listed)>> {
+fn pools(loaded: &Loaded, path: Option<PathBuf>) -> anyhow::Result<Vec<(PoolSettings, Listed)>> {
     let mut stores = Stores::default();
     if let Some(path) = path.filter(|path| path.metadata().is_ok_and(|file| file.is_file() && file.len() > 0)) {
         stores.sqlite = Some(store::open_database(path, &loaded.environment)?);
     }
-    block_on(Some(1), keys::all(loaded, &stores))
+    block_on(Some(1), key_sources::all(loaded, &stores))
 }
 
 /// Checks that files can be created in a folder. The folder itself may be missing.
@@ -139,11 +139,11 @@ fn check(loaded: &Loaded) -> (Vec<Problem>, String) {
         problems.push(Problem::new("store.path", format!("{error:#}")));
         pools(loaded, None)
     });
-    for (plan, listed) in all.unwrap_or_default() {
+    for (settings, listed) in all.unwrap_or_default() {
         keys += listed.keys.len();
         problems.extend(listed.problems);
-        if let Err(error) = plan.builder().and_then(|builder| builder.keys(listed.keys).build()) {
-            problems.push(Problem::new(format!("provider {}", plan.name), error.to_string()));
+        if let Err(error) = settings.builder().and_then(|builder| builder.keys(listed.keys).build()) {
+            problems.push(Problem::new(format!("provider {}", settings.name), error.to_string()));
         }
     }
     if let Err(error) = Upstream::new(loaded) {

@@ -31,9 +31,9 @@ use super::{
     output::{Json, print, print_json, short},
 };
 use crate::{
-    admin::views::{KeyRow, key_rows},
     app::{self, App, AppState},
     config::Inputs,
+    key_row::{KeyRow, key_rows},
     proxy::upstream::{client, client_tls, http_connector, https},
     server::Server,
 };

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     config::{Inputs, Loaded, NO_EXIT},
-    keys,
+    key_sources,
     store::Stores,
 };
 
@@ -149,14 +149,14 @@ fn merged(
     label(&mut options, place, source);
     let known = options.get("secret").and_then(Value::as_str).and_then(|secret| by_secret.get(secret));
     if let Some(known) = known {
-        let mut all = keys::options_of(known);
+        let mut all = key_sources::options_of(known);
         options.remove("id");
         all.extend(options);
         options = all;
     } else if before.iter().any(|stored| stored.id == key.id()) {
         return Err(format!("the database has another key named {}", key.id()));
     }
-    Ok(keys::stored_from(options, loaded)?.1)
+    Ok(key_sources::stored_from(options, loaded)?.1)
 }
 
 /// Removes the place in the file from the label, and sets the source.

@@ -4,7 +4,7 @@ use serde_json::Value;
 use tower_keypool::{Unit, limit::LimitSource, pool::BreakerState};
 
 use super::output::{left, plain, short};
-use crate::admin::views::{BreakerRow, KeyRow, KeyState, LimitRow};
+use crate::key_row::{BreakerRow, KeyRow, KeyState, LimitRow};
 
 fn short_model(model: &str) -> &str {
     match model {

@@ -17,9 +17,9 @@ use super::{
     output::{Json, plain, print, print_json, quoted, short, table, wrong},
 };
 use crate::{
-    admin::views::{KeyRow, key_rows},
     config::Inputs,
-    keys as stored, usage,
+    key_row::{KeyRow, key_rows},
+    key_sources, usage,
 };
 
 /// List all keys with their place, state and usage, or change one. A running gateway applies a change within 2 s.
@@ -232,9 +232,9 @@ async fn set(opened: &Opened, id: String, given: &KeyOptions) -> anyhow::Result<
     if given.is_empty() {
         return Err(wrong("there is nothing to set: name an option, such as --rpm 10"));
     }
-    let mut options = stored::options_of(&key);
+    let mut options = key_sources::options_of(&key);
     given.apply(&mut options);
-    opened.database()?.put_key(stored::stored_from(options, &opened.loaded).map_err(wrong)?.1).await?;
+    opened.database()?.put_key(key_sources::stored_from(options, &opened.loaded).map_err(wrong)?.1).await?;
     given.warn_of_unknown_exit(&opened.loaded);
     Ok((id, "changed"))
 }
@@ -275,14 +275,14 @@ async fn enable(opened: &Opened, id: String) -> anyhow::Result<(String, &'static
 }
 
 async fn replace(opened: &Opened, id: String, given: Option<&str>) -> anyhow::Result<(String, &'static str)> {
-    let mut options = stored::options_of(&of_database(opened, &id.as_str().into()).await?);
+    let mut options = key_sources::options_of(&of_database(opened, &id.as_str().into()).await?);
     let secret = key_options::read_secret(given)?;
     let database = opened.database()?;
-    if let Some(other) = stored::with_secret(database, secret.expose()).await? {
+    if let Some(other) = key_sources::with_secret(database, secret.expose()).await? {
         return Err(wrong(format!("{} has this secret already: give another one", other.id)));
     }
     options.insert("secret".to_owned(), secret.expose().into());
-    let (_, key) = stored::stored_from(options, &opened.loaded).map_err(wrong)?;
+    let (_, key) = key_sources::stored_from(options, &opened.loaded).map_err(wrong)?;
     let target = BreakerTarget::Key(key.id.clone());
     database.put_key(key).await?;
     // A cooldown of the old secret does not apply to the new one.

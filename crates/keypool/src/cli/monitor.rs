@@ -26,8 +26,8 @@ use super::{
     serve::EndSignals,
 };
 use crate::{
-    admin::views::{KeyRow, KeyState},
-    config::{Inputs, Span},
+    config::{HumanDuration, Inputs},
+    key_row::{KeyRow, KeyState},
 };
 
 const EXIT_CODES: &str = "Exit codes: 0 ended by q, Ctrl-C or SIGTERM, 1 the gateway does not answer or the database cannot be used, 2 the command line or the configuration is wrong.";
@@ -58,31 +58,31 @@ pub(super) struct Monitor {
 /// Maximum time until a signal is noticed.
 const MAX_POLL: Duration = Duration::from_millis(200);
 
-/// The source of pictures.
+/// The source of views.
 enum Watched {
     Gateway(Box<GatewayClient>),
     Database(Box<Opened>),
 }
 
 /// The state of all keys at one time.
-struct Picture {
+struct View {
     title: String,
     rows: Vec<KeyRow>,
 }
 
 impl Watched {
-    async fn picture(&self) -> anyhow::Result<Picture> {
+    async fn view(&self) -> anyhow::Result<View> {
         Ok(match self {
             Self::Gateway(client) => {
                 let snapshot = client.get("/-/admin/snapshot?limit=1000").await?;
-                Picture { title: format!("gateway {}", client.base), rows: of_gateway(snapshot)? }
+                View { title: format!("gateway {}", client.base), rows: of_gateway(snapshot)? }
             }
             Self::Database(opened) => {
                 let title = match &opened.stores.sqlite {
                     Some(database) => format!("database {}", database.path().display()),
                     None => "no database".to_owned(),
                 };
-                Picture { title, rows: super::keys::rows(&opened.again().await?).await? }
+                View { title, rows: super::keys::rows(&opened.again().await?).await? }
             }
         })
     }
@@ -101,7 +101,7 @@ fn of_gateway(mut snapshot: Value) -> anyhow::Result<Vec<KeyRow>> {
 
 impl Monitor {
     pub(super) fn run(self, mut inputs: Inputs) -> anyhow::Result<ExitCode> {
-        let interval = match self.interval.as_deref().map(Span::parse) {
+        let interval = match self.interval.as_deref().map(HumanDuration::parse) {
             None => Duration::from_secs(1),
             Some(Some(interval)) if interval.0 >= Duration::from_millis(100) => interval.0,
             Some(_) => return Err(super::output::wrong("--interval: expected a time of at least 100ms, such as 2s")),
@@ -115,20 +115,20 @@ impl Monitor {
             } else {
                 Watched::Database(Box::new(Opened::read(&inputs).await?))
             };
-            let pictures = self.count.unwrap_or(u64::MAX);
+            let views = self.count.unwrap_or(u64::MAX);
             if is_plain {
-                lines(&watched, interval, pictures, self.output.json).await
+                lines(&watched, interval, views, self.output.json).await
             } else {
-                screen(&watched, interval, pictures).await
+                screen(&watched, interval, views).await
             }
         })?;
         Ok(ExitCode::SUCCESS)
     }
 }
 
-/// Prints one line per key and picture, or one JSON object per picture.
-async fn lines(watched: &Watched, interval: Duration, pictures: u64, json: bool) -> anyhow::Result<()> {
-    for n in 0..pictures {
+/// Prints one line per key and view, or one JSON object per view.
+async fn lines(watched: &Watched, interval: Duration, views: u64, json: bool) -> anyhow::Result<()> {
+    for n in 0..views {
         if print_error().is_some() {
             break;
         }
@@ -138,14 +138,14 @@ async fn lines(watched: &Watched, interval: Duration, pictures: u64, json: bool)
                 _ = tokio::signal::ctrl_c() => return Ok(()),
             }
         }
-        let picture = watched.picture().await?;
+        let view = watched.view().await?;
         if json {
-            let keys: Vec<_> = picture.rows.iter().map(KeyRow::json).collect();
-            print(serde_json::json!({ "of": picture.title, "keys": keys }));
+            let keys: Vec<_> = view.rows.iter().map(KeyRow::json).collect();
+            print(serde_json::json!({ "of": view.title, "keys": keys }));
             continue;
         }
-        print(format_args!("{}: {}", picture.title, totals(&picture.rows)));
-        for row in &picture.rows {
+        print(format_args!("{}: {}", view.title, totals(&view.rows)));
+        for row in &view.rows {
             print(plain(&line(row)));
         }
     }
@@ -167,14 +167,14 @@ pub(super) fn totals(rows: &[KeyRow]) -> String {
     [all].into_iter().chain(parts).collect::<Vec<_>>().join(", ")
 }
 
-async fn screen(watched: &Watched, interval: Duration, pictures: u64) -> anyhow::Result<()> {
-    let first = watched.picture().await?;
+async fn screen(watched: &Watched, interval: Duration, views: u64) -> anyhow::Result<()> {
+    let first = watched.view().await?;
     let mut signals = EndSignals::catch()?;
     let mut terminal = ratatui::try_init()?;
     let watching = tokio::select! {
         biased;
         () = signals.next() => Ok(()),
-        watching = watch(watched, interval, pictures, first, &mut terminal) => watching,
+        watching = watch(watched, interval, views, first, &mut terminal) => watching,
     };
     ratatui::restore();
     watching
@@ -183,15 +183,15 @@ async fn screen(watched: &Watched, interval: Duration, pictures: u64) -> anyhow:
 async fn watch(
     watched: &Watched,
     interval: Duration,
-    pictures: u64,
-    mut picture: Picture,
+    views: u64,
+    mut view: View,
     terminal: &mut ratatui::DefaultTerminal,
 ) -> anyhow::Result<()> {
     let (mut offset, mut fault) = (0_usize, None);
-    for _ in 0..pictures {
+    for _ in 0..views {
         let until = Instant::now() + interval;
         loop {
-            terminal.draw(|frame| draw(frame, &picture, offset, fault.as_deref()))?;
+            terminal.draw(|frame| draw(frame, &view, offset, fault.as_deref()))?;
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
@@ -202,7 +202,7 @@ async fn watch(
                 continue;
             }
             let Event::Key(key) = event::read()? else { continue };
-            let last = picture.rows.len().saturating_sub(1);
+            let last = view.rows.len().saturating_sub(1);
             match key.code {
                 KeyCode::Char('q') | KeyCode::Esc => return Ok(()),
                 KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => return Ok(()),
@@ -213,21 +213,21 @@ async fn watch(
                 _ => {}
             }
         }
-        match watched.picture().await {
-            Ok(next) => (picture, fault) = (next, None),
+        match watched.view().await {
+            Ok(next) => (view, fault) = (next, None),
             Err(error) => fault = Some(format!("{error:#}")),
         }
     }
     Ok(())
 }
 
-fn draw(frame: &mut Frame<'_>, picture: &Picture, offset: usize, fault: Option<&str>) {
+fn draw(frame: &mut Frame<'_>, view: &View, offset: usize, fault: Option<&str>) {
     let [head, keys, foot] =
         Layout::vertical([Constraint::Length(2), Constraint::Min(1), Constraint::Length(1)]).areas(frame.area());
     let bold = Style::new().add_modifier(Modifier::BOLD);
-    let title = Line::styled(plain(&picture.title), bold);
-    frame.render_widget(Paragraph::new(vec![title, Line::from(totals(&picture.rows))]), head);
-    frame.render_widget(table(&picture.rows, offset), keys);
+    let title = Line::styled(plain(&view.title), bold);
+    frame.render_widget(Paragraph::new(vec![title, Line::from(totals(&view.rows))]), head);
+    frame.render_widget(table(&view.rows, offset), keys);
     let foot_text = match fault {
         Some(fault) => Line::styled(plain(fault), Style::new().fg(Color::Red)),
         None => Line::styled("q: quit, ↑ ↓: scroll", Style::new().fg(Color::DarkGray)),
@@ -273,9 +273,9 @@ mod tests {
     #[test]
     fn usage_and_time_left_are_visible_at_80_columns() {
         let rows = of_gateway(json!({ "pools": [pool("gemini")] })).expect("a pool");
-        let picture = Picture { title: "gateway".to_owned(), rows };
+        let view = View { title: "gateway".to_owned(), rows };
         let mut terminal = Terminal::new(TestBackend::new(80, 10)).expect("a terminal");
-        terminal.draw(|frame| draw(frame, &picture, 0, None)).expect("it is drawn");
+        terminal.draw(|frame| draw(frame, &view, 0, None)).expect("it is drawn");
         let buffer = terminal.backend().buffer().clone();
         let line: String = (0..80).map(|x| buffer[(x, 3)].symbol().to_owned()).collect();
         assert!(line.contains("2.5-flash 250/250/day"), "{line}");

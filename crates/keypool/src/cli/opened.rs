@@ -13,8 +13,8 @@ use super::{
     output::{warn, wrong},
 };
 use crate::{
-    config::{Inputs, Loaded, PoolPlan},
-    keys::{self, Listed},
+    config::{Inputs, Loaded, PoolSettings},
+    key_sources::{self, Listed},
     proxy::{
         pools::{self, Pools, ProviderPool},
         upstream::Upstream,
@@ -82,9 +82,9 @@ impl Opened {
     /// Like [`open`](Self::open), with settings that were read before.
     pub(super) async fn open_loaded(loaded: Loaded) -> anyhow::Result<Self> {
         let stores = Stores::open(&loaded).await?;
-        let listed = keys::all(&loaded, &stores).await?;
+        let listed = key_sources::all(&loaded, &stores).await?;
         for (_, keys) in &listed {
-            warn_of_problems(keys.problems.iter().map(crate::keys::described));
+            warn_of_problems(keys.problems.iter().map(key_sources::described));
         }
         Self::of(loaded, stores, listed).await
     }
@@ -111,9 +111,9 @@ impl Opened {
     }
 
     async fn reload(&self, loaded: &Loaded) -> anyhow::Result<()> {
-        let listed = keys::all(loaded, &self.stores).await?;
+        let listed = key_sources::all(loaded, &self.stores).await?;
         for (_, keys) in &listed {
-            warn_of_problems(keys.problems.iter().map(keys::described));
+            warn_of_problems(keys.problems.iter().map(key_sources::described));
         }
         // The file may be half written, or a pipe.
         anyhow::ensure!(listed.iter().any(|(_, keys)| !keys.keys.is_empty()), "no source lists a key now");
@@ -122,18 +122,19 @@ impl Opened {
 
     /// Opens the pools again, since the counts of other processes are read when a pool is opened.
     pub(super) async fn again(&self) -> anyhow::Result<Self> {
-        let listed = keys::all(&self.loaded, &self.stores).await?;
+        let listed = key_sources::all(&self.loaded, &self.stores).await?;
         Self::of(self.loaded.clone(), self.stores.clone(), listed).await
     }
 
-    async fn of(loaded: Loaded, stores: Stores, listed: Vec<(PoolPlan, Listed)>) -> anyhow::Result<Self> {
+    async fn of(loaded: Loaded, stores: Stores, listed: Vec<(PoolSettings, Listed)>) -> anyhow::Result<Self> {
         let mut places = HashMap::new();
-        for (plan, keys) in &listed {
-            let place =
-                |key: &tower_keypool::Key| ((plan.name.as_str().into(), key.id()), keys.place(&key.id()).to_owned());
+        for (settings, keys) in &listed {
+            let place = |key: &tower_keypool::Key| {
+                ((settings.name.as_str().into(), key.id()), keys.place(&key.id()).to_owned())
+            };
             places.extend(keys.keys.iter().map(place));
             // A skipped key can be changed and removed.
-            let skipped = keys.skipped.iter().map(|id| (plan.name.as_str().into(), id.clone()));
+            let skipped = keys.skipped.iter().map(|id| (settings.name.as_str().into(), id.clone()));
             places.extend(skipped.map(|key| (key, "database".to_owned())));
         }
         let pools = Pools::of(&loaded, &stores, listed).await?;
@@ -159,10 +160,11 @@ impl Opened {
 
     /// Returns a client for prompts that uses a provider's keys, their exits and its fallback models.
     pub(super) fn client(&self, provider: &ProviderPool, timeout: Duration) -> anyhow::Result<Client> {
-        let plans = self.loaded.pools();
-        let plan = plans.iter().find(|plan| plan.name == *provider.name).context("every pool has a plan")?;
+        let pools = self.loaded.pools();
+        let settings =
+            pools.iter().find(|settings| settings.name == *provider.name).context("every pool has settings")?;
         // A prompt may be answered by any model for text.
-        let fallback = pools::fallback(&self.loaded, plan, &provider.pool).for_any_model();
+        let fallback = pools::fallback(&self.loaded, settings, &provider.pool).for_any_model();
         let client = Client::builder(&provider.pool).fallback(fallback).timeout(timeout);
         Ok(client.service(Upstream::new(&self.loaded)?))
     }

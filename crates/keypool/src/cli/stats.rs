@@ -14,9 +14,9 @@ use super::{
     output::{Json, count, left, print, print_json, table},
 };
 use crate::{
-    admin::views::{KeyRow, KeyState},
     config::Inputs,
     config::matches,
+    key_row::{KeyRow, KeyState},
     usage::{self, Sum},
 };
 

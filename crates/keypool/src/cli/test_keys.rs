@@ -17,8 +17,8 @@ use super::{
     output::{Json, count, plain, print, print_json, short, table, warn, wrong},
 };
 use crate::{
-    config::{Inputs, PoolPlan},
-    keys,
+    config::{Inputs, PoolSettings},
+    key_sources,
     proxy::{check_key::check_key, upstream::Upstream},
     store::Stores,
 };
@@ -44,7 +44,7 @@ pub(super) struct TestKeys {
 /// The result of a key's test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Verdict {
+enum CheckResult {
     Good,
     /// Good, but at a limit now.
     AtLimit,
@@ -58,7 +58,7 @@ struct Finding {
     id: String,
     provider: String,
     listed_at: String,
-    verdict: Verdict,
+    verdict: CheckResult,
     class: Option<&'static str>,
     status: Option<u16>,
     message: Option<String>,
@@ -78,25 +78,25 @@ impl TestKeys {
         block_on(Some(2), async {
             let stores = Stores::open(&loaded).await?;
             let upstream = Upstream::new(&loaded)?;
-            let listed = keys::all(&loaded, &stores).await?;
+            let listed = key_sources::all(&loaded, &stores).await?;
             let mut tests = Vec::new();
-            for (plan, keys) in &listed {
-                warn_of_problems(keys.problems.iter().map(crate::keys::described));
-                let of_plan = keys.keys.iter().map(|key| (plan, key, keys.place(&key.id())));
-                tests.extend(of_plan);
+            for (settings, keys) in &listed {
+                warn_of_problems(keys.problems.iter().map(key_sources::described));
+                let of_pool = keys.keys.iter().map(|key| (settings, key, keys.place(&key.id())));
+                tests.extend(of_pool);
             }
             if tests.is_empty() {
                 return Err(wrong(
                     "there is no key to test: add one with `keypool add-key`, or name a key file with --keys FILE",
                 ));
             }
-            let tests = tests.into_iter().map(|(plan, key, place)| test(plan, key, place, &upstream));
+            let tests = tests.into_iter().map(|(settings, key, place)| test(settings, key, place, &upstream));
             let mut found: Vec<Finding> = stream::iter(tests).buffered(CONCURRENCY).collect().await;
             if self.fix {
                 fix(&mut found, &stores).await?;
             }
             self.print(&found);
-            let all_good = found.iter().all(|key| matches!(key.verdict, Verdict::Good | Verdict::AtLimit));
+            let all_good = found.iter().all(|key| matches!(key.verdict, CheckResult::Good | CheckResult::AtLimit));
             Ok(if all_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         })
     }
@@ -104,7 +104,7 @@ impl TestKeys {
     fn print(&self, found: &[Finding]) {
         let of = |verdict| found.iter().filter(|key| key.verdict == verdict).count();
         let [good, at_limit, bad, untested] =
-            [Verdict::Good, Verdict::AtLimit, Verdict::Bad, Verdict::Untested].map(of);
+            [CheckResult::Good, CheckResult::AtLimit, CheckResult::Bad, CheckResult::Untested].map(of);
         if self.output.json {
             let summary = json!({ "good": good, "at_limit": at_limit, "bad": bad, "untested": untested });
             print_json(&json!({ "keys": found, "summary": summary }));
@@ -112,10 +112,10 @@ impl TestKeys {
         }
         let cells = found.iter().map(|key| {
             let verdict = match key.verdict {
-                Verdict::Good => "good",
-                Verdict::AtLimit => "good, at its limit",
-                Verdict::Bad => "bad",
-                Verdict::Untested => "not tested",
+                CheckResult::Good => "good",
+                CheckResult::AtLimit => "good, at its limit",
+                CheckResult::Bad => "bad",
+                CheckResult::Untested => "not tested",
             };
             let why = [key.class.map(|class| class.replace('_', " ")), key.message.clone()];
             let why = short(&why.into_iter().flatten().collect::<Vec<_>>().join(": "), 160);
@@ -133,19 +133,19 @@ impl TestKeys {
 }
 
 /// Tests one key.
-async fn test(plan: &PoolPlan, key: &Key, place: &str, upstream: &Upstream) -> Finding {
-    let checked = check_key(plan, key.clone(), upstream).await;
+async fn test(settings: &PoolSettings, key: &Key, place: &str, upstream: &Upstream) -> Finding {
+    let checked = check_key(settings, key.clone(), upstream).await;
     Finding {
         id: key.id().to_string(),
-        provider: plan.name.clone(),
+        provider: settings.name.clone(),
         listed_at: place.to_owned(),
         verdict: match checked.class {
-            _ if checked.works => Verdict::Good,
-            Some(ErrorClass::RateLimit | ErrorClass::DailyQuota) => Verdict::AtLimit,
+            _ if checked.works => CheckResult::Good,
+            Some(ErrorClass::RateLimit | ErrorClass::DailyQuota) => CheckResult::AtLimit,
             Some(ErrorClass::KeyRejected | ErrorClass::Unclear | ErrorClass::Billing | ErrorClass::NotEntitled) => {
-                Verdict::Bad
+                CheckResult::Bad
             }
-            _ => Verdict::Untested,
+            _ => CheckResult::Untested,
         },
         class: checked.class.map(ErrorClass::as_str),
         status: checked.status,

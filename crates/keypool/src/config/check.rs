@@ -8,7 +8,9 @@ use std::{
 
 use tower_keypool::config::{Environment, Problem};
 
-use super::{Config, Loaded, Problems, ProviderKind, SecretText, Span, TenantEntry, hash, pattern::pattern_problem};
+use super::{
+    Config, HumanDuration, Loaded, Problems, ProviderKind, SecretText, TenantEntry, hash, pattern::pattern_problem,
+};
 
 /// The default token of clients on loopback.
 const PLACEHOLDER: &str = "PLACEHOLDER_GEMINI_TOKEN";
@@ -133,7 +135,7 @@ impl Checker<'_> {
         if batch.temperature.is_some_and(|temperature| !(0.0..=2.0).contains(&temperature)) {
             self.problem("batch.temperature", "expected a number from 0 to 2");
         }
-        if config.pool.wait > Span::seconds(3_600) {
+        if config.pool.wait > HumanDuration::seconds(3_600) {
             self.problem("pool.wait", "expected at most 1h");
         }
     }
@@ -303,23 +305,23 @@ impl TenantEntry {
 fn providers(loaded: &Loaded, places: &Places<'_>) -> Vec<Problem> {
     let mut names = HashSet::new();
     let mut problems = Vec::new();
-    for (n, plan) in loaded.pools().iter().enumerate() {
+    for (n, settings) in loaded.pools().iter().enumerate() {
         let setting = if n == 0 { "gateway.upstream".to_owned() } else { format!("providers, entry {n}") };
         let mut problem = |message: String| problems.push(Problem::new(places.of(&setting), message));
-        if !names.insert(plan.name.clone()) {
-            problem(format!("another provider is named {}: set another name", plan.name));
+        if !names.insert(settings.name.clone()) {
+            problem(format!("another provider is named {}: set another name", settings.name));
         }
         let gateway = &loaded.config.gateway;
         let (kind, upstream, header) = match n.checked_sub(1).map(|n| &loaded.config.providers[n]) {
             None => ("provider", &gateway.upstream, &None),
             Some(entry) => ("kind", &entry.upstream, &entry.header),
         };
-        let takes_header = plan.kind == ProviderKind::ApiKeyHeader;
+        let takes_header = settings.kind == ProviderKind::ApiKeyHeader;
         if takes_header && upstream.is_none() {
             problem(format!("{kind} = \"api-key-header\" needs an upstream"));
         } else if header.is_some() && !takes_header {
             problem(format!("header is only allowed for {kind} = \"api-key-header\""));
-        } else if let Err(error) = plan.builder() {
+        } else if let Err(error) = settings.builder() {
             problem(error.to_string());
         }
     }

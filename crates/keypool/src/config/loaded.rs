@@ -62,7 +62,7 @@ pub const NO_EXIT: &str = "the key's exit is not in the configuration: add it to
 
 /// The settings of one provider's pool.
 #[derive(Clone, Debug)]
-pub struct PoolPlan {
+pub struct PoolSettings {
     /// The provider's name.
     pub name: String,
     pub kind: ProviderKind,
@@ -82,8 +82,8 @@ impl Loaded {
         self.config.log.format == LogFormat::Json
     }
 
-    /// Returns a plan for each provider, the gateway's own first.
-    pub fn pools(&self) -> Vec<PoolPlan> {
+    /// Returns the settings of each provider's pool, the gateway's own first.
+    pub fn pools(&self) -> Vec<PoolSettings> {
         let config = &self.config;
         let gateway = &config.gateway;
         let mut own = PoolConfig::default();
@@ -94,7 +94,7 @@ impl Loaded {
         own.keys.clone_from(&config.keys);
         let limits = config.models.iter().filter_map(|model| Some((model.name.clone(), model.limits.clone()?)));
         own.limits = limits.collect();
-        let own = PoolPlan {
+        let own = PoolSettings {
             name: gateway.provider.as_str().to_owned(),
             kind: gateway.provider,
             models: Vec::new(),
@@ -113,7 +113,7 @@ impl Loaded {
             pool.keys.clone_from(&entry.keys);
             pool.limits.clone_from(&entry.limits);
             let usual = || usual_models(entry.kind).iter().map(|model| (*model).to_owned()).collect();
-            PoolPlan {
+            PoolSettings {
                 name,
                 kind: entry.kind,
                 models: entry.models.clone().unwrap_or_else(usual),
@@ -121,31 +121,31 @@ impl Loaded {
                 config: pool,
             }
         });
-        let mut plans: Vec<PoolPlan> = [own].into_iter().chain(others).collect();
-        for plan in &mut plans {
-            plan.config.path.clone_from(&self.path);
-            plan.config.strategy = config.pool.strategy;
-            plan.config.wait = config.pool.wait.0;
-            plan.config.errors.clone_from(&config.errors);
+        let mut pools: Vec<PoolSettings> = [own].into_iter().chain(others).collect();
+        for settings in &mut pools {
+            settings.config.path.clone_from(&self.path);
+            settings.config.strategy = config.pool.strategy;
+            settings.config.wait = config.pool.wait.0;
+            settings.config.errors.clone_from(&config.errors);
         }
         // Variables such as OPENAI_API_KEYS belong to the first provider of that name.
-        for n in 1..plans.len() {
-            let taken = plans[..n].iter().any(|earlier| earlier.name == plans[n].name);
+        for n in 1..pools.len() {
+            let taken = pools[..n].iter().any(|earlier| earlier.name == pools[n].name);
             if taken {
-                plans[n].config.key_variables = Some(false);
+                pools[n].config.key_variables = Some(false);
             }
         }
-        plans
+        pools
     }
 
     /// Returns the keys that the configuration lists for a pool, and the problems of invalid entries. Each key has the
     /// exit that the configuration gives its project.
-    pub fn keys(&self, plan: &PoolPlan) -> LoadedKeys {
-        let mut loaded = plan.config.keys(&self.environment);
+    pub fn keys(&self, settings: &PoolSettings) -> LoadedKeys {
+        let mut loaded = settings.config.keys(&self.environment);
         // The token that clients send is never used as a key.
         loaded.keys.retain(|key| !key.has_secret(self.token.expose()));
         let keys = std::mem::take(&mut loaded.keys);
-        for key in keys.into_iter().map(|key| self.placed(plan, key)) {
+        for key in keys.into_iter().map(|key| self.placed(settings, key)) {
             if self.has_exit_of(&key) {
                 loaded.keys.push(key);
             } else {
@@ -162,7 +162,7 @@ impl Loaded {
     }
 
     /// Returns the key with its exit and with its project as the store names it.
-    pub fn placed(&self, plan: &PoolPlan, key: Key) -> Key {
+    pub fn placed(&self, settings: &PoolSettings, key: Key) -> Key {
         let exit = key.project_name().and_then(|project| {
             let listed = |(_, exit): &(&String, &super::ExitEntry)| exit.projects.iter().any(|name| name == project);
             self.config.exits.iter().find(listed).map(|(name, _)| name.clone())
@@ -172,15 +172,15 @@ impl Loaded {
             _ => key,
         };
         // All providers share one store, so each project has its provider's name as a prefix.
-        if plan.models.is_empty() {
+        if settings.models.is_empty() {
             return key;
         }
         let project = key.project_name().map_or_else(|| key.id().to_string(), str::to_owned);
-        key.project(format!("{}/{project}", plan.name))
+        key.project(format!("{}/{project}", settings.name))
     }
 }
 
-impl PoolPlan {
+impl PoolSettings {
     /// Returns a builder for the pool, without keys.
     ///
     /// # Errors
@@ -206,10 +206,11 @@ impl PoolPlan {
         sources.join(", ")
     }
 
-    /// Reports whether keys of both plans are sent to the same provider, with the same header.
+    /// Reports whether keys of both pools are sent to the same provider, with the same header.
     pub fn sends_like(&self, other: &Self) -> bool {
-        let destination =
-            |plan: &Self| (plan.kind, plan.models.is_empty(), plan.config.base.clone(), plan.config.header.clone());
+        let destination = |settings: &Self| {
+            (settings.kind, settings.models.is_empty(), settings.config.base.clone(), settings.config.header.clone())
+        };
         destination(self) == destination(other)
     }
 

@@ -12,7 +12,7 @@ use tower_keypool::{
     config::{KeyEntry, LimitsEntry},
 };
 
-use super::values::{SecretText, Span, flag};
+use super::values::{HumanDuration, SecretText, flag};
 use crate::dialect::Dialect;
 
 /// The contents of `keypool.toml`. Every setting is optional. Paths are relative to the folder of the file.
@@ -95,7 +95,7 @@ pub struct PoolSection {
     /// The order in which ready keys of the same priority are used.
     pub strategy: Strategy,
     /// How long a request may wait for a key; at most 1h.
-    pub wait: Span,
+    pub wait: HumanDuration,
     /// Models, best first. A request for one of them that no key can serve uses those after it.
     pub fallback: Vec<String>,
 }
@@ -106,7 +106,7 @@ impl Default for PoolSection {
             key_files: None,
             key_variables: true,
             strategy: Strategy::default(),
-            wait: Span::seconds(5),
+            wait: HumanDuration::seconds(5),
             fallback: Vec::new(),
         }
     }
@@ -189,11 +189,11 @@ pub struct GatewaySection {
     /// The request header that names the client's session.
     pub session_header: String,
     /// At shutdown: how long connections are still accepted while /-/ready returns 503.
-    pub drain_delay: Span,
+    pub drain_delay: HumanDuration,
     /// At shutdown: how long requests in flight may take.
-    pub grace: Span,
+    pub grace: HumanDuration,
     /// Maximum wait for a key that a request may set with the header x-keypool-wait.
-    pub max_wait: Span,
+    pub max_wait: HumanDuration,
     /// Maximum size, in MiB, of a request body that is buffered so that it can be sent again with another key. Larger
     /// bodies are sent once.
     #[schemars(range(min = 1, max = 1024))]
@@ -206,11 +206,11 @@ pub struct GatewaySection {
     #[schemars(range(min = 1, max = 65535))]
     pub max_connections_per_address: u32,
     /// Maximum time without a byte of the request body. After it, the request gets a 408.
-    pub body_timeout: Span,
+    pub body_timeout: HumanDuration,
     /// Maximum time in which a client reads nothing of its response. After it, the client is disconnected.
-    pub reader_timeout: Span,
+    pub reader_timeout: HumanDuration,
     /// Maximum time until the provider responds, and between two parts of its response. After it, the attempt fails.
-    pub answer_timeout: Span,
+    pub answer_timeout: HumanDuration,
     /// Number of worker threads. Default: one per core.
     #[schemars(range(min = 1, max = 1024))]
     pub threads: Option<usize>,
@@ -241,15 +241,15 @@ impl Default for GatewaySection {
             served_headers: true,
             session_affinity: true,
             session_header: "x-keypool-session".to_owned(),
-            drain_delay: Span::seconds(0),
-            grace: Span::seconds(10),
-            max_wait: Span::seconds(60),
+            drain_delay: HumanDuration::seconds(0),
+            grace: HumanDuration::seconds(10),
+            max_wait: HumanDuration::seconds(60),
             replay_mib: 32,
             max_connections: 10_000,
             max_connections_per_address: 2_000,
-            body_timeout: Span::seconds(60),
-            reader_timeout: Span::seconds(600),
-            answer_timeout: Span::seconds(3_600),
+            body_timeout: HumanDuration::seconds(60),
+            reader_timeout: HumanDuration::seconds(600),
+            answer_timeout: HumanDuration::seconds(3_600),
             threads: None,
         }
     }
@@ -466,14 +466,14 @@ pub struct BatchSection {
     /// Number of workers for each key. Default: see concurrency.
     pub workers_per_key: Option<u32>,
     /// Minimum time between the starts of two requests of one worker.
-    pub rate_limit_per_slot: Option<Span>,
+    pub rate_limit_per_slot: Option<HumanDuration>,
     /// Maximum number of simultaneous requests, if neither `workers_per_key` nor `rate_limit_per_slot` is set. Default: 8
     /// for each key, 32 to 512 in total.
     pub concurrency: Option<usize>,
     /// Maximum number of retries of a failed task. Failures of keys are not counted.
     pub max_retries: u32,
     /// Maximum time for one answer.
-    pub timeout: Span,
+    pub timeout: HumanDuration,
 }
 
 impl Default for BatchSection {
@@ -487,7 +487,7 @@ impl Default for BatchSection {
             rate_limit_per_slot: None,
             concurrency: None,
             max_retries: 3,
-            timeout: Span::seconds(600),
+            timeout: HumanDuration::seconds(600),
         }
     }
 }

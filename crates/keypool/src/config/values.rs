@@ -8,9 +8,9 @@ use sha2::{Digest, Sha256};
 
 /// A length of time: a number of seconds, or a text such as `500ms`, `5s`, `2m`, `1h`, `1d`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
-pub struct Span(pub Duration);
+pub struct HumanDuration(pub Duration);
 
-impl Span {
+impl HumanDuration {
     pub const fn seconds(seconds: u64) -> Self {
         Self(Duration::from_secs(seconds))
     }
@@ -26,7 +26,7 @@ impl Span {
     }
 }
 
-impl fmt::Display for Span {
+impl fmt::Display for HumanDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.as_millis() {
             ms if ms % 1_000 != 0 => write!(f, "{ms}ms"),
@@ -35,7 +35,7 @@ impl fmt::Display for Span {
     }
 }
 
-impl<'de> Deserialize<'de> for Span {
+impl<'de> Deserialize<'de> for HumanDuration {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         #[serde(untagged)]
@@ -54,7 +54,7 @@ impl<'de> Deserialize<'de> for Span {
 const EXPECTED: &str = "expected seconds, or a time such as 500ms, 5s, 2m, 1h or 1d";
 
 /// Serializes as a number of seconds.
-impl Serialize for Span {
+impl Serialize for HumanDuration {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0.subsec_nanos() {
             0 => serializer.serialize_u64(self.0.as_secs()),
@@ -63,9 +63,9 @@ impl Serialize for Span {
     }
 }
 
-impl JsonSchema for Span {
+impl JsonSchema for HumanDuration {
     fn schema_name() -> Cow<'static, str> {
-        "Span".into()
+        "HumanDuration".into()
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
@@ -165,12 +165,12 @@ mod tests {
     #[test]
     fn times_are_read_and_shown() {
         for (text, ms) in [("5", 5_000), ("500ms", 500), ("2m", 120_000), ("1.5h", 5_400_000), ("1d", 86_400_000)] {
-            assert_eq!(Span::parse(text).map(|span| span.0.as_millis()), Some(ms), "{text}");
+            assert_eq!(HumanDuration::parse(text).map(|span| span.0.as_millis()), Some(ms), "{text}");
         }
         for text in ["", "-1", "NaN", "inf", "5 weeks", "400d"] {
-            assert_eq!(Span::parse(text), None, "{text}");
+            assert_eq!(HumanDuration::parse(text), None, "{text}");
         }
-        assert_eq!(Span::seconds(90).to_string(), "90s");
+        assert_eq!(HumanDuration::seconds(90).to_string(), "90s");
     }
 
     #[test]

@@ -16,13 +16,13 @@ use crate::{
     error::{ApiError, Cause},
     middleware::access_log::Progress,
     proxy::{
+        affinity::SessionId,
         body::Collected,
         handler::{self, Incoming},
         headers,
         pools::ProviderPool,
         resources::{self, ResourceAccess},
         route::{Endpoint, PathTarget, Route},
-        sessions::SessionId,
     },
     request_result::RequestResult,
     tenants::Quota,
@@ -37,19 +37,19 @@ const AT_ONCE: usize = 4;
 
 /// An error that can be expressed in every dialect, with its retry delay and attempts.
 #[derive(Debug)]
-pub struct Failure {
+pub struct ConvertError {
     pub error: Error,
     retry_after: Option<HeaderValue>,
     attempts: Box<Attempts>,
 }
 
-impl From<Error> for Failure {
+impl From<Error> for ConvertError {
     fn from(error: Error) -> Self {
         Self { error, retry_after: None, attempts: Box::default() }
     }
 }
 
-impl From<ApiError> for Failure {
+impl From<ApiError> for ConvertError {
     fn from(error: ApiError) -> Self {
         let kind = ErrorKind::of_status(error.status.as_u16().into());
         let retry_after = error.retry_after_seconds().map(HeaderValue::from);
@@ -57,7 +57,7 @@ impl From<ApiError> for Failure {
     }
 }
 
-impl Failure {
+impl ConvertError {
     pub fn after(mut self, attempts: Attempts) -> Self {
         *self.attempts = attempts;
         self
@@ -145,7 +145,7 @@ impl<'a> Caller<'a> {
     }
 
     /// Sends native requests and returns their whole responses in the same order.
-    pub async fn all(&self, requests: Vec<NativeRequest>) -> Result<Answers, Failure> {
+    pub async fn all(&self, requests: Vec<NativeRequest>) -> Result<Answers, ConvertError> {
         let is_one = requests.len() == 1;
         let mut exchanges = Vec::with_capacity(requests.len());
         for native in requests {
@@ -155,9 +155,9 @@ impl<'a> Caller<'a> {
         let sent = futures_util::stream::iter(exchanges).map(|exchange| async move {
             let (body, attempts) = exchange.send(None).await?;
             let body = whole(body).await.map_err(|failure| failure.after(attempts.clone()))?;
-            Ok::<_, Failure>((exchange.served(attempts), body))
+            Ok::<_, ConvertError>((exchange.served(attempts), body))
         });
-        let answers: Result<Vec<(Head, Bytes)>, Failure> = sent.buffered(AT_ONCE).try_collect().await;
+        let answers: Result<Vec<(Head, Bytes)>, ConvertError> = sent.buffered(AT_ONCE).try_collect().await;
         // Others of several requests may have been served.
         let answers = answers.inspect_err(|failure| {
             if is_one {
@@ -203,7 +203,7 @@ pub struct Exchange {
 }
 
 /// The body of a successful response, and the attempts that led to it.
-pub type Sent = Result<(Body, Attempts), Failure>;
+pub type Sent = Result<(Body, Attempts), ConvertError>;
 
 impl Exchange {
     /// Encodes the request again for each fallback model, because models accept different settings and signatures.
@@ -235,10 +235,11 @@ impl Exchange {
         Box::pin(async move {
             let sent = provider.send_to_read(Request::from_parts(head, Body::from(body))).await;
             let (received, attempts) = handler::received(&Method::POST, progress, sent);
-            let (head, body) = received.map_err(|error| Failure::from(error).after(attempts.clone()))?.into_parts();
+            let (head, body) =
+                received.map_err(|error| ConvertError::from(error).after(attempts.clone()))?.into_parts();
             if head.status.is_success() {
                 return match handler::unreadable_error(&head) {
-                    Some(error) => Err(Failure::from(error).after(attempts)),
+                    Some(error) => Err(ConvertError::from(error).after(attempts)),
                     None => Ok((body, attempts)),
                 };
             }
@@ -247,7 +248,7 @@ impl Exchange {
             let is_event = headers::is_event_stream(&head.headers);
             let error = Error::from_gemini(head.status, if is_event { first_data(&text) } else { &text });
             let retry_after = head.headers.get(header::RETRY_AFTER).cloned();
-            Err(Failure { error, retry_after, attempts: Box::new(attempts) })
+            Err(ConvertError { error, retry_after, attempts: Box::new(attempts) })
         })
     }
 
@@ -270,7 +271,7 @@ fn first_data(events: &[u8]) -> &[u8] {
 ///
 /// # Errors
 /// If the body breaks off, or is longer than 256 MiB.
-pub async fn whole(body: Body) -> Result<Bytes, Failure> {
+pub async fn whole(body: Body) -> Result<Bytes, ConvertError> {
     match Limited::new(body, MAX_RESPONSE).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) => {

@@ -19,7 +19,7 @@ use tower_keypool::{Attempts, Usage, pool::Attempt};
 
 pub use self::media::Media;
 use self::{
-    exchange::{Caller, Exchange, Failure},
+    exchange::{Caller, ConvertError, Exchange},
     stream::Translation,
 };
 use crate::{
@@ -55,7 +55,7 @@ fn frontend(route: &Route) -> Frontend {
     }
 }
 
-async fn translate(incoming: &Incoming) -> Result<Response, Failure> {
+async fn translate(incoming: &Incoming) -> Result<Response, ConvertError> {
     let Incoming { app, route, head, body, .. } = incoming;
     if route.endpoint == Endpoint::Other {
         return Err(untranslatable(&route.path).into());
@@ -103,7 +103,7 @@ async fn translate(incoming: &Incoming) -> Result<Response, Failure> {
 }
 
 /// Sends a conversation, and returns its response or stream.
-async fn converse(app: &AppState, caller: &Caller<'_>, request: Arc<Request>) -> Result<Response, Failure> {
+async fn converse(app: &AppState, caller: &Caller<'_>, request: Arc<Request>) -> Result<Response, ConvertError> {
     let exchange = caller.exchange(encoded(app, &request)?).await?.encoded_for_each_model(&request);
     let mut quota = caller.admit(std::slice::from_ref(&exchange)).await?;
     let mut answer = request.answer(&format!("{:016x}", fastrand::u64(..)), now());
@@ -124,7 +124,11 @@ async fn converse(app: &AppState, caller: &Caller<'_>, request: Arc<Request>) ->
 }
 
 /// Sends a request, up to twice, and returns the translated response.
-async fn whole_answer(exchange: &Exchange, answer: &mut Answer, model: &str) -> Result<(Bytes, Attempts), Failure> {
+async fn whole_answer(
+    exchange: &Exchange,
+    answer: &mut Answer,
+    model: &str,
+) -> Result<(Bytes, Attempts), ConvertError> {
     let (body, mut attempts) = exchange.send(None).await?;
     let mut read = Ok(());
     if let Ok(body) = exchange::whole(body).await {
@@ -141,7 +145,7 @@ async fn whole_answer(exchange: &Exchange, answer: &mut Answer, model: &str) -> 
     }
     match read.and_then(|()| answer.finish()) {
         Ok(body) => Ok((body, attempts)),
-        Err(error) => Err(Failure::from(error).after(attempts)),
+        Err(error) => Err(ConvertError::from(error).after(attempts)),
     }
 }
 

@@ -10,7 +10,7 @@ use keypool_dialect::Answer;
 use tower_keypool::{Attempts, Usage};
 
 use super::{
-    exchange::{Caller, Exchange, Failure, Sent},
+    exchange::{Caller, ConvertError, Exchange, Sent},
     may_be_better, served_model,
 };
 use crate::{app::AppState, proxy::handler::Incoming, tenants::Quota};
@@ -51,7 +51,7 @@ impl Translation {
     }
 
     /// Responds with a stream. An error before the first bytes becomes a response with its own status.
-    pub async fn respond(mut self, caller: &Caller<'_>, ignored: &[String]) -> Result<Response, Failure> {
+    pub async fn respond(mut self, caller: &Caller<'_>, ignored: &[String]) -> Result<Response, ConvertError> {
         let first = self.next_or_ping().await?;
         let app = AppState::clone(&self.exchange.app);
         let head = self.exchange.served(self.attempts.clone());
@@ -71,7 +71,7 @@ impl Translation {
         Ok(head.respond(&app, media_type, ignored, body))
     }
 
-    async fn next_or_ping(&mut self) -> Result<Option<Bytes>, Failure> {
+    async fn next_or_ping(&mut self) -> Result<Option<Bytes>, ConvertError> {
         let next = tokio::time::timeout(PING, self.next()).await;
         let next = next.unwrap_or_else(|_| Ok(Some(self.answer.ping())));
         next.inspect_err(|failure| {
@@ -82,7 +82,7 @@ impl Translation {
     }
 
     /// Returns the next bytes for the caller; `None` at the end. It is cancel safe.
-    async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+    async fn next(&mut self) -> Result<Option<Bytes>, ConvertError> {
         loop {
             let bytes = match &mut self.source {
                 Source::Ended => return Ok(None),
@@ -125,7 +125,7 @@ impl Translation {
             if bytes.is_err() || self.answer.is_finished() {
                 self.source = Source::Ended;
             }
-            let bytes = bytes.map_err(|error| Failure::from(error).after(self.attempts.clone()))?;
+            let bytes = bytes.map_err(|error| ConvertError::from(error).after(self.attempts.clone()))?;
             if !bytes.is_empty() {
                 return Ok(Some(bytes));
             }

@@ -10,7 +10,7 @@ use tower::{Layer, ServiceExt};
 use tower_keypool::{Attempts, ErrorClass, Key, KeyPool, KeyPoolLayer};
 
 use super::upstream::Upstream;
-use crate::config::{PoolPlan, ProviderKind};
+use crate::config::{PoolSettings, ProviderKind};
 
 /// Timeout of the test. The dashboard waits 15 s for its result.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -36,25 +36,25 @@ pub struct CheckedKey {
 }
 
 /// Tests a key with its own pool, so that it is tested even while it cools down or is disabled, and no pool changes.
-pub async fn check_key(plan: &PoolPlan, key: Key, upstream: &Upstream) -> CheckedKey {
+pub async fn check_key(settings: &PoolSettings, key: Key, upstream: &Upstream) -> CheckedKey {
     let began = Instant::now();
-    let checked = tokio::time::timeout(TIMEOUT, ask(plan, key, upstream)).await;
+    let checked = tokio::time::timeout(TIMEOUT, ask(settings, key, upstream)).await;
     let checked = checked.unwrap_or_else(|_| Err(format!("no answer within {} s", TIMEOUT.as_secs())));
     let unknown = |message| CheckedKey { message: Some(message), ..CheckedKey::default() };
     CheckedKey { took: began.elapsed(), ..checked.unwrap_or_else(unknown) }
 }
 
 /// Lists the models with a key. Returns why, if there was no response.
-async fn ask(plan: &PoolPlan, key: Key, upstream: &Upstream) -> Result<CheckedKey, String> {
-    let pool = plan.builder().and_then(|builder| builder.key(key).wait(Duration::ZERO).build());
+async fn ask(settings: &PoolSettings, key: Key, upstream: &Upstream) -> Result<CheckedKey, String> {
+    let pool = settings.builder().and_then(|builder| builder.key(key).wait(Duration::ZERO).build());
     let pool = pool.map_err(|error| error.to_string())?;
-    let path = match plan.kind {
+    let path = match settings.kind {
         ProviderKind::Gemini => "/v1beta/models?pageSize=1000",
         ProviderKind::OpenAi | ProviderKind::ApiKeyHeader => "/v1/models",
         ProviderKind::Anthropic => "/v1/models?limit=1000",
     };
     let mut request = Request::get(path).header(header::ACCEPT, "application/json");
-    if plan.kind == ProviderKind::Anthropic {
+    if settings.kind == ProviderKind::Anthropic {
         request = request.header("anthropic-version", "2023-06-01");
     }
     let request = request.body(Body::empty()).map_err(|error| error.to_string())?;

@@ -19,17 +19,17 @@ use tower_keypool::{
 
 use super::{
     address::Address,
+    affinity::SessionId,
     body::{self, Collected},
     headers, model_access, models,
     pools::ProviderPool,
     resources,
     route::{Endpoint, Route},
-    sessions::SessionId,
     uploads, websocket,
 };
 use crate::{
     app::AppState,
-    config::Span,
+    config::HumanDuration,
     convert,
     dialect::Dialect,
     error::ApiError,
@@ -283,7 +283,7 @@ fn is_body_timeout(error: &Error) -> bool {
 /// Returns how long the client is willing to wait for a key.
 fn requested_wait(headers: &HeaderMap) -> Result<Option<Duration>, ApiError> {
     let Some(wait) = headers.get("x-keypool-wait") else { return Ok(None) };
-    let span = wait.to_str().ok().and_then(Span::parse);
+    let span = wait.to_str().ok().and_then(HumanDuration::parse);
     let wrong = || ApiError::bad_request("x-keypool-wait: expected seconds, or a time such as 500ms, 5s or 1m");
     Ok(Some(span.ok_or_else(wrong)?.0))
 }

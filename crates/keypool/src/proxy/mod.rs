@@ -1,6 +1,7 @@
 //! The path of a request to a provider. Start reading at `handler`.
 
 pub mod address;
+pub mod affinity;
 pub mod body;
 pub mod check_key;
 pub mod handler;
@@ -12,7 +13,6 @@ pub mod pools;
 pub mod query;
 pub mod resources;
 pub mod route;
-pub mod sessions;
 pub mod uploads;
 pub mod upstream;
 pub mod websocket;

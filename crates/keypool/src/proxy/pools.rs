@@ -23,10 +23,10 @@ use super::{
 };
 use crate::{
     config::matches,
-    config::{Loaded, PoolPlan},
+    config::{Loaded, PoolSettings},
     dialect::Dialect,
     error::ApiError,
-    keys::{self, Listed},
+    key_sources::{self, Listed},
     store::Stores,
 };
 
@@ -44,7 +44,7 @@ pub struct ProviderPool {
     pub pool: KeyPool,
     service: KeyPoolService<Upstream>,
     /// The settings at the start, which say where keys are sent.
-    pub plan: PoolPlan,
+    pub settings: PoolSettings,
     /// The keys that only the database lists.
     stored: ArcSwap<HashSet<KeyId>>,
 }
@@ -58,8 +58,8 @@ impl ProviderPool {
     /// Reports whether its kind, upstream or header has changed since the start, or whether it is no longer configured.
     /// A key of the configuration could then be sent to the wrong provider.
     pub fn is_moved(&self, loaded: &Loaded) -> bool {
-        let plans = loaded.pools();
-        !plans.iter().any(|plan| plan.name == *self.name && plan.sends_like(&self.plan))
+        let pools = loaded.pools();
+        !pools.iter().any(|settings| settings.name == *self.name && settings.sends_like(&self.settings))
     }
 
     /// Sends a request with a key of the pool.
@@ -102,9 +102,9 @@ impl Pools {
     /// # Errors
     /// If a store fails, or the configuration of a provider is invalid.
     pub async fn open(loaded: &Loaded, stores: &Stores) -> anyhow::Result<Self> {
-        let listed = keys::all(loaded, stores).await?;
-        for (plan, keys) in &listed {
-            log_keys(plan, keys);
+        let listed = key_sources::all(loaded, stores).await?;
+        for (settings, keys) in &listed {
+            log_keys(settings, keys);
         }
         Self::of(loaded, stores, listed).await
     }
@@ -113,23 +113,24 @@ impl Pools {
     ///
     /// # Errors
     /// Those of [`open`](Self::open).
-    pub async fn of(loaded: &Loaded, stores: &Stores, listed: Vec<(PoolPlan, Listed)>) -> anyhow::Result<Self> {
+    pub async fn of(loaded: &Loaded, stores: &Stores, listed: Vec<(PoolSettings, Listed)>) -> anyhow::Result<Self> {
         let upstream = Upstream::new(loaded)?;
         let mut pools = Vec::new();
-        for (plan, keys) in listed {
+        for (settings, keys) in listed {
             let stored = keys.stored();
-            let pool = stores.open_pool(plan.builder()?.keys(keys.keys)).await?;
+            let pool = stores.open_pool(settings.builder()?.keys(keys.keys)).await?;
             let layer = KeyPoolLayer::new(&pool)
                 .replay_up_to(loaded.config.gateway.replay_limit())
-                .fallback(fallback(loaded, &plan, &pool));
+                .fallback(fallback(loaded, &settings, &pool));
             pools.push(Arc::new(ProviderPool {
-                name: plan.name.as_str().into(),
-                dialect: plan.kind.dialect(),
-                models: plan.models.clone(),
-                has_fallback: !plan.fallback.is_empty() || loaded.config.models.iter().any(|it| !it.aliases.is_empty()),
+                name: settings.name.as_str().into(),
+                dialect: settings.kind.dialect(),
+                models: settings.models.clone(),
+                has_fallback: !settings.fallback.is_empty()
+                    || loaded.config.models.iter().any(|it| !it.aliases.is_empty()),
                 service: layer.layer(upstream.clone()),
                 pool,
-                plan,
+                settings,
                 stored: ArcSwap::from_pointee(stored),
             }));
         }
@@ -146,18 +147,20 @@ impl Pools {
     /// # Errors
     /// If the database cannot be read.
     pub async fn reload(&self, loaded: &Loaded, stores: &Stores) -> anyhow::Result<()> {
-        for (plan, mut keys) in keys::all(loaded, stores).await? {
-            let Some(provider) = self.providers.iter().find(|provider| *provider.name == *plan.name) else { continue };
-            log_keys(&plan, &keys);
+        for (settings, mut keys) in key_sources::all(loaded, stores).await? {
+            let Some(provider) = self.providers.iter().find(|provider| *provider.name == *settings.name) else {
+                continue;
+            };
+            log_keys(&settings, &keys);
             keys.keys.retain(|key| {
                 let has_exit = self.upstream.has_exit(key.exit_name());
                 if !has_exit {
-                    tracing::warn!(provider = plan.name, key = %key.id(), "the key's exit is new: it needs a restart");
+                    tracing::warn!(provider = settings.name, key = %key.id(), "the key's exit is new: it needs a restart");
                 }
                 has_exit
             });
             let stored_before = provider.stored.swap(Arc::new(keys.stored()));
-            let is_moved = !plan.sends_like(&provider.plan);
+            let is_moved = !settings.sends_like(&provider.settings);
             let pool = &provider.pool;
             let changes: Vec<_> = if keys.has_failed_file || is_moved {
                 let why = if is_moved {
@@ -165,7 +168,7 @@ impl Pools {
                 } else {
                     "a key file cannot be read or parsed, or has no valid entry"
                 };
-                tracing::error!(provider = plan.name, "{why}, so the keys that the pool has stay in use");
+                tracing::error!(provider = settings.name, "{why}, so the keys that the pool has stay in use");
                 let listed: HashSet<KeyId> = keys.keys.iter().map(Key::id).collect();
                 let removed = stored_before.difference(&listed).map(|id| pool.remove(id));
                 // A key of the failed file that is also in the database keeps the file's options.
@@ -177,7 +180,7 @@ impl Pools {
                 vec![pool.replace_all(&keys.keys)]
             };
             for error in changes.into_iter().filter_map(Result::err) {
-                tracing::warn!(provider = plan.name, %error, "a key was not added or removed");
+                tracing::warn!(provider = settings.name, %error, "a key was not added or removed");
             }
         }
         Ok(())
@@ -188,14 +191,14 @@ impl Pools {
     /// # Errors
     /// If the database cannot be read.
     pub async fn listed(&self, loaded: &Loaded, stores: &Stores, provider: &ProviderPool) -> anyhow::Result<Vec<Key>> {
-        let all = keys::all(loaded, stores).await?;
-        let of_provider = all.into_iter().find(|(plan, _)| plan.name == *provider.name);
+        let all = key_sources::all(loaded, stores).await?;
+        let of_provider = all.into_iter().find(|(settings, _)| settings.name == *provider.name);
         Ok(of_provider.map(|(_, listed)| listed.keys).unwrap_or_default())
     }
 
     /// Tests a key: see [`check_key`].
     pub async fn check_key(&self, provider: &ProviderPool, key: Key) -> CheckedKey {
-        check_key(&provider.plan, key, &self.upstream).await
+        check_key(&provider.settings, key, &self.upstream).await
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Arc<ProviderPool>> {
@@ -247,11 +250,11 @@ impl Pools {
 }
 
 /// Returns the layer for fallback models and model aliases.
-pub fn fallback(loaded: &Loaded, plan: &PoolPlan, pool: &KeyPool) -> ModelFallbackLayer {
-    let mut fallback = ModelFallbackLayer::new(pool, plan.fallback.iter().map(String::as_str));
+pub fn fallback(loaded: &Loaded, settings: &PoolSettings, pool: &KeyPool) -> ModelFallbackLayer {
+    let mut fallback = ModelFallbackLayer::new(pool, settings.fallback.iter().map(String::as_str));
     for model in &loaded.config.models {
         for alias in &model.aliases {
-            let chain = std::iter::once(model.name.as_str()).chain(plan.fallback.iter().map(String::as_str));
+            let chain = std::iter::once(model.name.as_str()).chain(settings.fallback.iter().map(String::as_str));
             fallback = fallback.alias(alias, chain);
         }
     }
@@ -259,13 +262,13 @@ pub fn fallback(loaded: &Loaded, plan: &PoolPlan, pool: &KeyPool) -> ModelFallba
 }
 
 /// Logs the number of keys and the problems of entries.
-fn log_keys(plan: &PoolPlan, keys: &Listed) {
+fn log_keys(settings: &PoolSettings, keys: &Listed) {
     for problem in &keys.problems {
-        tracing::warn!("{}", keys::described(problem));
+        tracing::warn!("{}", key_sources::described(problem));
     }
     let skipped = keys.problems.iter().filter(|problem| problem.skips_entry).count();
-    tracing::info!(provider = plan.name, keys = keys.keys.len(), skipped, "keys loaded");
+    tracing::info!(provider = settings.name, keys = keys.keys.len(), skipped, "keys loaded");
     if keys.keys.is_empty() {
-        tracing::warn!(provider = plan.name, sources = plan.sources(), "no source has a key");
+        tracing::warn!(provider = settings.name, sources = settings.sources(), "no source has a key");
     }
 }

@@ -202,7 +202,7 @@ impl ResourceAccess {
     /// Returns why only the gateway's own token may use the path. Providers of the kind `api-key-header` may have any
     /// paths.
     fn refusal(&self) -> Option<&'static str> {
-        let may_be_unknown = self.provider.plan.kind == ProviderKind::ApiKeyHeader;
+        let may_be_unknown = self.provider.settings.kind == ProviderKind::ApiKeyHeader;
         match &self.place {
             _ if self.tenant.name.is_none() => None,
             None if may_be_unknown => None,

@@ -167,11 +167,11 @@ export function usage({ today, rows }, by, days) {
       ],
     })), "", ""));
   }
-  const names = [...new Set(rows.map((row) => row.name ?? ""))];
+  const totals = new Map();
+  for (const row of rows) totals.set(row.name ?? "", (totals.get(row.name ?? "") ?? 0) + row.requests);
+  const names = [...totals.keys()].sort((a, b) => totals.get(b) - totals.get(a));
   const cell = new Map(rows.map((row) => [`${row.day} ${row.name ?? ""}`, row]));
   const most = Math.max(1, ...rows.map(of));
-  const sum = (name) => rows.filter((row) => (row.name ?? "") === name).reduce((all, row) => all + row.requests, 0);
-  names.sort((a, b) => sum(b) - sum(a));
   const head = el("thead", {}, el("tr", {}, el("th", { scope: "col" }, words(by)),
     dates.map((day) => el("th", { scope: "col" }, day === today ? "today" : day.slice(5))), el("th", { scope: "col" }, "all")));
   const body = names.map((name) => el("tr", { "data-id": name },
@@ -181,7 +181,7 @@ export function usage({ today, rows }, by, days) {
       const title = row && `${row.requests} requests, ${row.input_tokens} prompt and ${row.output_tokens} output tokens`;
       return el("td", { class: row ? `shade${Math.ceil((4 * row.requests) / most)}` : "none", title }, row ? short(row.requests) : "");
     }),
-    el("td", { class: "sum" }, short(sum(name)))));
+    el("td", { class: "sum" }, short(totals.get(name)))));
   if (names.length === 0) return el("p", { class: "quiet empty" }, by === "tenant" ? "No tenant has sent a request on these days." : "No requests on these days.");
   return el("div", { class: "panel" }, el("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "Requests by day" },
     el("table", { class: "heat" }, head, el("tbody", {}, body))));

@@ -12,12 +12,12 @@ use super::pools::ProviderPool;
 pub type SessionId = (Arc<str>, [u8; 32]);
 
 /// The project that last served each session. Up to 10,000 sessions are kept, each until it is idle for an hour.
-pub struct Sessions {
+pub struct SessionAffinity {
     header: Option<HeaderName>,
     projects: Cache<SessionId, Arc<str>>,
 }
 
-impl Sessions {
+impl SessionAffinity {
     /// Creates a table of sessions that a request header names. `None` disables sessions.
     pub fn new(header: Option<HeaderName>) -> Self {
         let projects = Cache::builder().max_capacity(10_000).time_to_idle(Duration::from_secs(3_600)).build();

@@ -1,4 +1,4 @@
-//! The API's view of pools: the library's views, with readable states and limits.
+//! A key with its state and limits, as the admin API and commands show it.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use tower_keypool::{
     ErrorClass, Limit, Scope, Span, Tier, Unit,
     limit::LimitSource,
-    pool::{BreakerState, BreakerView, KeyView, ProjectView, Snapshot, Stats},
+    pool::{BreakerState, BreakerView, KeyView, ProjectView, Snapshot},
     provider::whole_seconds,
 };
 
@@ -132,38 +132,6 @@ pub struct LimitRow {
     pub opens_in_seconds: Option<u64>,
 }
 
-/// A provider, with a page of its keys.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct PoolRow {
-    name: String,
-    /// `gemini`, `openai` or `anthropic`.
-    dialect: &'static str,
-    #[schema(value_type = String)]
-    strategy: tower_keypool::Strategy,
-    /// Counters since the start.
-    #[schema(value_type = Object)]
-    stats: Stats,
-    /// The open circuit breakers of models, billing accounts and exits.
-    breakers: Vec<BreakerRow>,
-    /// The requested page of keys.
-    keys: Vec<KeyRow>,
-}
-
-impl PoolRow {
-    /// Creates the view of a provider with `limit` of its keys, from `offset` on.
-    pub fn of(provider: &ProviderPool, offset: usize, limit: usize) -> Self {
-        let snapshot = provider.pool.snapshot(offset, limit);
-        Self {
-            name: provider.name.to_string(),
-            dialect: provider.dialect.as_str(),
-            strategy: snapshot.strategy,
-            stats: snapshot.stats.clone(),
-            breakers: snapshot.breakers.iter().map(BreakerRow::of).collect(),
-            keys: key_rows(provider, &snapshot, |_| true),
-        }
-    }
-}
-
 /// Returns the keys of a snapshot for which `matches` returns true. It is called with keys that have no limits yet.
 pub fn key_rows(provider: &ProviderPool, snapshot: &Snapshot, mut matches: impl FnMut(&KeyRow) -> bool) -> Vec<KeyRow> {
     let projects: HashMap<&str, &ProjectView> =
@@ -268,7 +236,7 @@ fn is_full(source: LimitSource, used: u64, limit: u64) -> bool {
 }
 
 impl BreakerRow {
-    fn of(view: &BreakerView) -> Self {
+    pub fn of(view: &BreakerView) -> Self {
         Self {
             scope: view.scope,
             target: view.target.clone(),

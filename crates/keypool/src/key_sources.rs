@@ -13,7 +13,7 @@ use tower_keypool::{
 };
 
 use crate::{
-    config::{Loaded, NO_EXIT, PoolPlan},
+    config::{Loaded, NO_EXIT, PoolSettings},
     store::Stores,
 };
 
@@ -51,13 +51,13 @@ pub fn described(problem: &Problem) -> String {
 ///
 /// # Errors
 /// If the database cannot be read.
-pub async fn all(loaded: &Loaded, stores: &Stores) -> anyhow::Result<Vec<(PoolPlan, Listed)>> {
+pub async fn all(loaded: &Loaded, stores: &Stores) -> anyhow::Result<Vec<(PoolSettings, Listed)>> {
     let mut all = Vec::new();
-    for plan in loaded.pools() {
+    for settings in loaded.pools() {
         // The keys of the database belong to the gateway's own provider, which comes first.
         let stored = if all.is_empty() { stored(stores).await? } else { Vec::new() };
-        let listed = listed(loaded, &plan, stored);
-        all.push((plan, listed));
+        let listed = listed(loaded, &settings, stored);
+        all.push((settings, listed));
     }
     Ok(all)
 }
@@ -70,11 +70,11 @@ async fn stored(stores: &Stores) -> anyhow::Result<Vec<StoredKey>> {
 }
 
 /// Combines the configured keys with those keys of the database that the configuration does not list.
-fn listed(loaded: &Loaded, plan: &PoolPlan, stored: Vec<StoredKey>) -> Listed {
-    let configured = loaded.keys(plan);
+fn listed(loaded: &Loaded, settings: &PoolSettings, stored: Vec<StoredKey>) -> Listed {
+    let configured = loaded.keys(settings);
     let places = configured.keys.iter().filter_map(|key| Some((key.id(), configured.place(&key.id())?.to_owned())));
     let places = places.collect();
-    let mut from_database = plan.no_keys();
+    let mut from_database = settings.no_keys();
     let mut skipped = Vec::new();
     for key in stored {
         let is_listed =
@@ -93,7 +93,7 @@ fn listed(loaded: &Loaded, plan: &PoolPlan, stored: Vec<StoredKey>) -> Listed {
     let mut problems = configured.problems;
     problems.append(&mut from_database.problems);
     let mut keys = configured.keys;
-    for key in from_database.keys.into_iter().map(|key| loaded.placed(plan, key)) {
+    for key in from_database.keys.into_iter().map(|key| loaded.placed(settings, key)) {
         if loaded.has_exit_of(&key) {
             keys.push(key);
         } else {
