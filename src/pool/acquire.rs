@@ -110,9 +110,9 @@ impl Future for Acquire {
                 Ok(grant) => grant,
                 Err(error) => return Poll::Ready(Err(error)),
             };
-            if let Some(store) = this.shared.store.as_ref().filter(|_| !this.request.uncounted) {
-                if !this.shared.continues_without_store() {
-                    *this.reserving = Some(Reserving::new(this.shared, &**store, this.request, grant, *this.late));
+            if let Some(link) = this.shared.link.as_ref().filter(|_| !this.request.uncounted) {
+                if !link.is_bypassed() {
+                    *this.reserving = Some(Reserving::new(this.shared, link, this.request, grant, *this.late));
                     continue;
                 }
                 this.shared.with(|state, _| state.stats.unreserved += 1);

@@ -1,9 +1,6 @@
 //! Changes the keys while the pool runs.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::atomic::Ordering,
-};
+use std::collections::{HashMap, HashSet};
 
 use super::{
     breaker::Target,
@@ -44,7 +41,7 @@ impl KeyPool {
     pub fn put(&self, key: Key) -> Result<KeyId, Error> {
         self.shared.configure(key.model_names(), true);
         let put = self.change(|state, now| put(state, &key, None, now));
-        self.shared.reload.store(true, Ordering::Relaxed);
+        super::persist::reload(&self.shared);
         put
     }
 
@@ -86,7 +83,7 @@ impl KeyPool {
                 }
             });
         }
-        self.shared.reload.store(true, Ordering::Relaxed);
+        super::persist::reload(&self.shared);
         first_error.map_or(Ok(()), Err)
     }
 
