@@ -137,8 +137,8 @@ pub(crate) fn at_once(shared: &Arc<Shared>, request: &KeyRequest) -> Result<Leas
     }
 }
 
-/// Tries to get a key: returns a grant, an error, or a place in the queue. `keeps_turn` means that it is the request's
-/// turn.
+/// Tries to get a key: returns a grant, an error, or a place in the queue. With `keeps_turn` it goes before
+/// the waiting requests.
 fn begin(shared: &Arc<Shared>, request: &KeyRequest, deadline: &mut Option<Tick>, keeps_turn: bool) -> Begun {
     let begun = shared.with(|state, now| {
         let selection = Selection::new(state, request, false);

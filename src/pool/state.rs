@@ -205,7 +205,7 @@ impl State {
         }
     }
 
-    /// Makes the keys of a project ready that wait for a time, since a window has room again before it.
+    /// Makes the keys of a project ready that are blocked until a tick, since a window has room earlier.
     pub(crate) fn reopen_windows(&mut self, project: ProjectIx, model: ModelIx) {
         for at in 0..self.registry.project(project).keys.len() {
             let slot = self.registry.project(project).keys[at];

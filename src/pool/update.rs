@@ -179,7 +179,7 @@ fn update(state: &mut State, slot: Slot, key: &Key, seen: SeenProjects<'_>, now:
     if state.registry.update(slot, key, &state.settings.scheme)? {
         close(state, slot, false, now);
     }
-    // Between a key's own project and a named one, the last key takes the counts along.
+    // If the last key of a project moves between its own project and a named one, the counts move, too.
     if let (Some(before), Some(after)) = (before, project_of(state))
         && before != after
         && [before, after].iter().any(|at| !state.registry.project(*at).named)
