@@ -225,8 +225,8 @@ pub(super) struct StreamObserver {
     sized: bool,
     /// Whether an error was reported.
     reported: bool,
-    /// The end of an event, from the key or its possible start on. It is not yet known whether the event is an error. The
-    /// key is removed from an event of more than 64 KiB even if it is not an error.
+    /// The bytes of the current event from the key, or its possible start, on. They wait until it is known whether the
+    /// event is an error. The key is removed from an event of more than 64 KiB even if it is not an error.
     held: Bytes,
 }
 

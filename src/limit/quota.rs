@@ -84,7 +84,7 @@ pub(crate) enum FullReason {
     /// The cost is larger than a limit and never fits under it.
     TooLarge,
     /// The cost does not fit now, but a smaller one would.
-    Tokens,
+    CostTooLargeNow,
 }
 
 /// The cost that a request reserved, and when.
@@ -256,7 +256,8 @@ impl Quota {
         reservation
     }
 
-    /// Corrects a reservation, at its time, to the used tokens. Returns whether fewer, or more of a limited unit, were used.
+    /// Corrects a reservation, at its time, to the used tokens. Returns whether less was used than reserved, and
+    /// whether more of a limited unit was used.
     pub(crate) fn correct(&mut self, reservation: &Reservation, used: &Amounts) -> (bool, bool) {
         let (mut freed, mut exceeded) = (false, false);
         for (meter, counter) in self.meters.list.iter().zip(&mut self.counters) {
@@ -391,9 +392,9 @@ impl Room {
         // A reason that applies to every cost replaces one that applies only to this cost, with its end. `TooLarge` is
         // kept.
         let takes_place = match (reason, other_reason) {
-            (FullReason::Tokens, FullReason::Tokens) => until_other > until,
-            (FullReason::TooLarge, _) | (_, FullReason::Tokens) => false,
-            (FullReason::Tokens, _) | (_, FullReason::TooLarge) => true,
+            (FullReason::CostTooLargeNow, FullReason::CostTooLargeNow) => until_other > until,
+            (FullReason::TooLarge, _) | (_, FullReason::CostTooLargeNow) => false,
+            (FullReason::CostTooLargeNow, _) | (_, FullReason::TooLarge) => true,
             _ => until_other > until,
         };
         if takes_place { other } else { self }
@@ -423,7 +424,7 @@ impl Meter {
         }
         // A full window delays every request until the smallest one fits.
         let (reason, amount) = match self.span {
-            _ if counter.used(self.length, now, today) < limit => (FullReason::Tokens, amount),
+            _ if counter.used(self.length, now, today) < limit => (FullReason::CostTooLargeNow, amount),
             Span::Day if self.unit == Unit::Requests => (FullReason::Day, 1),
             Span::Sliding(_) | Span::Day => (FullReason::Window, 1),
         };

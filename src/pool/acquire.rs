@@ -110,9 +110,9 @@ impl Future for Acquire {
                 Ok(grant) => grant,
                 Err(error) => return Poll::Ready(Err(error)),
             };
-            if let Some(store) = this.shared.store.as_ref().filter(|_| !this.request.uncounted) {
-                if !this.shared.continues_without_store() {
-                    *this.reserving = Some(Reserving::new(this.shared, &**store, this.request, grant, *this.late));
+            if let Some(link) = this.shared.link.as_ref().filter(|_| !this.request.uncounted) {
+                if !link.is_bypassed() {
+                    *this.reserving = Some(Reserving::new(this.shared, link, this.request, grant, *this.late));
                     continue;
                 }
                 this.shared.with(|state, _| state.stats.unreserved += 1);
@@ -137,8 +137,8 @@ pub(crate) fn at_once(shared: &Arc<Shared>, request: &KeyRequest) -> Result<Leas
     }
 }
 
-/// Tries to get a key: returns a grant, an error, or a place in the queue. `keeps_turn` means that it is the request's
-/// turn.
+/// Tries to get a key: returns a grant, an error, or a place in the queue. With `keeps_turn` it goes before
+/// the waiting requests.
 fn begin(shared: &Arc<Shared>, request: &KeyRequest, deadline: &mut Option<Tick>, keeps_turn: bool) -> Begun {
     let begun = shared.with(|state, now| {
         let selection = Selection::new(state, request, false);

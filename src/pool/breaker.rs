@@ -52,8 +52,8 @@ pub enum BreakerState {
     Closed,
     /// The target is not used until a time.
     Cooling,
-    /// The target is tried again after a cooldown of guessed length, or although it was disabled: one request at a time
-    /// is sent, whose outcome decides.
+    /// After a cooldown of guessed length, or after an outage, one request at a time is sent as a trial. Its outcome
+    /// decides.
     HalfOpen,
     /// The target is not used until a person enables it.
     Disabled,

@@ -2,10 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -14,7 +11,7 @@ use tower::retry::budget::TpsBudget;
 
 use super::{
     handle::{KeyPool, Shared},
-    persist::Counts,
+    persist::StoreLink,
     quotas::Quotas,
     state::{Settings, State},
     strategy::Strategy,
@@ -167,17 +164,7 @@ impl KeyPoolBuilder {
     /// If there is a store, outside a tokio runtime.
     pub async fn open(self) -> Result<KeyPool, Error> {
         let pool = self.make()?;
-        let Some(store) = pool.shared.store.as_deref() else { return Ok(pool) };
-        let loaded = super::persist::load(&pool.shared, store, Counts::Restored).await;
-        let revision = match loaded {
-            Err(error) if pool.shared.fail_open => {
-                pool.shared.record_store_result(Some(&error));
-                pool.shared.reload.store(true, Ordering::Relaxed);
-                0
-            }
-            loaded => loaded?,
-        };
-        tokio::spawn(super::persist::follow(Arc::downgrade(&pool.shared), revision));
+        super::persist::open(&pool.shared).await?;
         Ok(pool)
     }
 
@@ -205,17 +192,11 @@ impl KeyPoolBuilder {
             provider,
             clock: self.clock.unwrap_or_default(),
             wall: WallReading::default(),
-            store: self.store,
-            fail_open: self.fail_open,
+            link: self.store.map(|store| StoreLink::new(store, self.fail_open)),
             wait: self.wait,
             retry_budget: Arc::new(TpsBudget::new(Duration::from_secs(10), 10, 0.2)),
             events: broadcast::Sender::new(EVENTS),
-            records: Mutex::default(),
-            reload: AtomicBool::default(),
-            store_refuses: AtomicBool::default(),
-            store_failed_ms: AtomicU64::default(),
             idle: Notify::new(),
-            urgent: Arc::default(),
         };
         let pool = KeyPool { shared: Arc::new(shared) };
         pool.shared.configure(limited.iter().chain(self.keys.iter().flat_map(Key::model_names)), false);

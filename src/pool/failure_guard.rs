@@ -12,7 +12,7 @@ use crate::time::Tick;
 const SPAN: Duration = Duration::from_secs(30);
 /// Minimum number of permanently refused keys. They must also be nine tenths of the failed keys.
 const KEYS: usize = 5;
-/// Minimum time between two releases, in which all held targets are tried again after an outage. Without it, each
+/// Minimum time between two releases. A release tries all held targets again after an outage. Without it, each
 /// success in a list of mostly bad keys would look like the end of an outage.
 const RELEASE: Duration = Duration::from_secs(600);
 /// Maximum time that the end of an outage takes.

@@ -3,10 +3,7 @@
 use std::{
     collections::HashSet,
     fmt,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -18,6 +15,7 @@ use super::{
     builder::KeyPoolBuilder,
     events::{Event, Events},
     lease::Lease,
+    persist::StoreLink,
     request::KeyRequest,
     select::{Selection, find},
     snapshot::{Snapshot, Stats},
@@ -29,7 +27,6 @@ use crate::{
     classify::{Classifier, Failure},
     key::Tier,
     provider::Provider,
-    store::{Record, Store},
     time::{Clock, Tick, WallReading},
 };
 
@@ -59,24 +56,12 @@ pub(crate) struct Shared {
     pub(crate) classifier: Classifier,
     pub(crate) clock: Clock,
     pub(crate) wall: WallReading,
-    /// The store in which each request must also be reserved.
-    pub(crate) store: Option<Box<dyn Store>>,
-    /// Whether requests continue with the local limits when the store is unavailable.
-    pub(crate) fail_open: bool,
+    pub(crate) link: Option<StoreLink>,
     /// How long a request waits for a key unless it sets its own wait.
     pub(crate) wait: Duration,
     /// The shared budget of retries after faults of the provider: a fifth of the successes, plus 10 per second.
     pub(crate) retry_budget: Arc<TpsBudget>,
     pub(crate) events: broadcast::Sender<Event>,
-    pub(crate) records: Mutex<Vec<Record>>,
-    /// Notified when a record must be written at once.
-    pub(crate) urgent: Arc<Notify>,
-    /// Whether to load all records from the store, since keys were added or the first load failed.
-    pub(crate) reload: AtomicBool,
-    /// Whether the store refused a key in the last reservation.
-    pub(crate) store_refuses: AtomicBool,
-    /// When a call of the store last failed, in milliseconds of the clock; 0 while it is available.
-    pub(crate) store_failed_ms: AtomicU64,
     /// Notified when the last lease of a pool that is shut down ends.
     pub(crate) idle: Notify,
 }
@@ -112,41 +97,8 @@ impl Shared {
         if effects.idle {
             self.idle.notify_waiters();
         }
-        if self.store.is_some() && !effects.records.is_empty() {
-            self.records.lock().unwrap_or_else(PoisonError::into_inner).extend(effects.records);
-            if effects.urgent {
-                self.urgent.notify_one();
-            }
-        }
-    }
-
-    /// Reports whether requests now continue with the local limits, since the store is unavailable.
-    pub(crate) fn continues_without_store(&self) -> bool {
-        self.fail_open && self.is_store_unavailable()
-    }
-
-    /// Reports whether the last calls of the store failed.
-    pub(crate) fn is_store_unavailable(&self) -> bool {
-        self.store_failed_ms.load(Ordering::Relaxed) != 0
-    }
-
-    /// Records whether a call of the store failed. Logs when the store becomes unavailable, and when it is back.
-    pub(crate) fn record_store_result(&self, error: Option<&Error>) {
-        let failed_ms = self.store_failed_ms.load(Ordering::Relaxed);
-        if failed_ms == 0 && error.is_none() {
-            return;
-        }
-        let now_ms = self.clock.now().millis().max(1);
-        // Reads may succeed while writes fail, so the store is back only after a second without a failure.
-        if error.is_none() && now_ms < failed_ms + 1_000 {
-            return;
-        }
-        let before = self.store_failed_ms.swap(error.map_or(0, |_| now_ms), Ordering::Relaxed);
-        match error {
-            _ if (before != 0) == error.is_some() => {}
-            Some(error) if self.fail_open => tracing::warn!(%error, "the store is unavailable: local limits apply"),
-            Some(error) => tracing::error!(%error, "the store is unavailable: requests fail until it is back"),
-            None => tracing::info!("the store is back"),
+        if let Some(link) = &self.link {
+            link.add(effects.records, effects.urgent);
         }
     }
 
@@ -201,7 +153,7 @@ impl KeyPool {
     pub fn try_acquire(&self, request: impl Into<KeyRequest>) -> Result<Lease, Error> {
         let request = request.into().wait(Duration::ZERO);
         let lease = super::acquire::at_once(&self.shared, &request)?;
-        if self.shared.store.is_none() || request.uncounted {
+        if self.shared.link.is_none() || request.uncounted {
             return Ok(lease);
         }
         // The store is not called: its reservation would count although no caller waits for the reply.
@@ -268,7 +220,7 @@ impl KeyPool {
     /// Reports whether all requests that count fail now, since the store is unavailable.
     #[doc(hidden)]
     pub fn store_refuses_requests(&self) -> bool {
-        !self.shared.fail_open && self.shared.is_store_unavailable()
+        self.shared.link.as_ref().is_some_and(StoreLink::refuses_requests)
     }
 
     /// Returns the clock.

@@ -3,8 +3,8 @@
 use std::{
     fmt,
     sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
@@ -40,18 +40,14 @@ use crate::{
 pub struct Lease {
     shared: Arc<Shared>,
     grant: Grant,
-    /// The prompt tokens that the response reported, or `u64::MAX`.
-    input_tokens: AtomicU64,
-    output_tokens: AtomicU64,
+    usage: Mutex<Option<Usage>>,
     unsent: bool,
     reported: AtomicBool,
 }
 
 impl Lease {
     pub(crate) fn new(shared: Arc<Shared>, grant: Grant) -> Self {
-        let unknown = || AtomicU64::new(u64::MAX);
-        let (input_tokens, output_tokens) = (unknown(), unknown());
-        Self { shared, grant, input_tokens, output_tokens, unsent: false, reported: AtomicBool::new(false) }
+        Self { shared, grant, usage: Mutex::default(), unsent: false, reported: AtomicBool::new(false) }
     }
 
     /// Returns the key's id.
@@ -103,8 +99,7 @@ impl Lease {
 
     /// Reports the tokens that were used, which replace the estimate.
     pub fn report_usage(&self, usage: Usage) {
-        self.input_tokens.store(usage.input_tokens, Ordering::Relaxed);
-        self.output_tokens.store(usage.output_tokens, Ordering::Relaxed);
+        *self.usage.lock().unwrap_or_else(PoisonError::into_inner) = Some(usage);
     }
 
     /// Reports limits that the response's headers named.
@@ -145,11 +140,6 @@ impl Lease {
             secret: self.grant.key.secret.clone(),
         }
     }
-
-    fn usage(&self) -> Option<Usage> {
-        let input = self.input_tokens.load(Ordering::Relaxed);
-        (input != u64::MAX).then(|| Usage::new(input, self.output_tokens.load(Ordering::Relaxed)))
-    }
 }
 
 /// Logs the outcome of an attempt.
@@ -170,7 +160,8 @@ fn log(grant: &Grant, outcome: &Outcome) {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let (usage, sent) = (self.usage(), !self.unsent);
+        let usage = *self.usage.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let sent = !self.unsent;
         if sent && !self.reported.load(Ordering::Relaxed) {
             let (key, project, model) = (self.key(), self.project(), self.model());
             tracing::debug!(%key, project, model, "cancelled");

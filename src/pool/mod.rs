@@ -1,9 +1,7 @@
 //! The pool: decides which key serves which request, and when a key is not used.
 //!
 //! A [`KeyPool`] is a handle to one state behind one mutex, which is held for microseconds and never during I/O, an
-//! await, logging or user code. The state consists of structs that share only index types. Six files use several of them:
-//! `select` picks a key, `outcome` applies the outcome of a request, `queue` serves waiting requests, `update` changes the
-//! keys, `snapshot` shows the state, and `persist` exchanges it with the store.
+//! await, logging or user code. The state consists of structs that share only index types.
 
 mod acquire;
 mod attempts;

@@ -2,9 +2,14 @@
 
 use std::{
     collections::HashSet,
-    sync::{Arc, PoisonError, Weak, atomic::Ordering},
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     time::Duration,
 };
+
+use tokio::sync::Notify;
 
 use super::{
     breaker::{BreakerState, Gate, Target},
@@ -15,6 +20,7 @@ use super::{
 use crate::{
     Error,
     store::{BreakerTarget, Changes, Record, Store},
+    time::Clock,
 };
 
 /// Interval at which changes are written and those of other processes are read.
@@ -29,6 +35,81 @@ const CORRECTIONS_EVERY: u32 = 4;
 
 /// Maximum number of records that wait for an unavailable store; beyond it corrections are dropped.
 const MAX_RECORDS: usize = 100_000;
+
+/// The connection of a pool to its store, in which each request must also be reserved.
+pub(crate) struct StoreLink {
+    pub(crate) store: Box<dyn Store>,
+    /// Whether requests continue with the local limits when the store is unavailable.
+    pub(crate) fail_open: bool,
+    records: Mutex<Vec<Record>>,
+    /// Notified when a record must be written at once.
+    urgent: Arc<Notify>,
+    /// Whether to load all records from the store, since keys were added or the first load failed.
+    reload: AtomicBool,
+    /// Whether the store refused a key in the last reservation.
+    pub(crate) refused: AtomicBool,
+    /// When a call of the store last failed, in milliseconds of the clock; 0 while it is available.
+    failed_ms: AtomicU64,
+}
+
+impl StoreLink {
+    pub(crate) fn new(store: Box<dyn Store>, fail_open: bool) -> Self {
+        Self {
+            store,
+            fail_open,
+            records: Mutex::default(),
+            urgent: Arc::default(),
+            reload: AtomicBool::default(),
+            refused: AtomicBool::default(),
+            failed_ms: AtomicU64::default(),
+        }
+    }
+
+    /// Adds records that will be written.
+    pub(crate) fn add(&self, records: Vec<Record>, urgent: bool) {
+        if !records.is_empty() {
+            self.records.lock().unwrap_or_else(PoisonError::into_inner).extend(records);
+            if urgent {
+                self.urgent.notify_one();
+            }
+        }
+    }
+
+    /// Reports whether requests now continue with the local limits, since the store is unavailable.
+    pub(crate) fn is_bypassed(&self) -> bool {
+        self.fail_open && self.is_unavailable()
+    }
+
+    /// Reports whether all requests that count fail now, since the store is unavailable.
+    pub(crate) fn refuses_requests(&self) -> bool {
+        !self.fail_open && self.is_unavailable()
+    }
+
+    /// Reports whether the last calls of the store failed.
+    fn is_unavailable(&self) -> bool {
+        self.failed_ms.load(Ordering::Relaxed) != 0
+    }
+
+    /// Records whether a call of the store failed. Logs when the store becomes unavailable, and when it is back.
+    pub(crate) fn record_result(&self, error: Option<&Error>, clock: &Clock) {
+        let failed_ms = self.failed_ms.load(Ordering::Relaxed);
+        if failed_ms == 0 && error.is_none() {
+            return;
+        }
+        let now_ms = clock.now().millis().max(1);
+        // Reads may succeed while writes fail, so the store is back only after a second without a failure.
+        if error.is_none() && now_ms < failed_ms + 1_000 {
+            return;
+        }
+        let before = self.failed_ms.swap(error.map_or(0, |_| now_ms), Ordering::Relaxed);
+        match error {
+            _ if (before != 0) == error.is_some() => {}
+            Some(error) if self.fail_open => tracing::warn!(%error, "the store is unavailable: local limits apply"),
+            Some(error) => tracing::error!(%error, "the store is unavailable: requests fail until it is back"),
+            None => tracing::info!("the store is back"),
+        }
+    }
+}
 
 /// Returns a target by names that are valid in every process.
 pub(crate) fn target_name(state: &State, target: Target) -> BreakerTarget {
@@ -85,7 +166,7 @@ pub(crate) fn breaker_record(state: &State, target: Target, now: Now) -> Option<
 
 /// Whether to add the store's counts to the pool's own.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Counts {
+enum Counts {
     /// The pool is new: add them.
     Restored,
     /// The pool has counts already: do not add them.
@@ -176,20 +257,20 @@ fn latest(mut records: Vec<Record>) -> Vec<Record> {
 
 /// Writes the waiting records, with `corrections` including corrections of reservations.
 pub(crate) async fn flush(shared: &Shared, corrections: bool) {
-    let Some(store) = &shared.store else { return };
+    let Some(link) = &shared.link else { return };
     let is_due = |record: &mut Record| corrections || !matches!(record, Record::Used { .. });
     let due = {
-        let mut waiting = shared.records.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = link.records.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.extract_if(.., is_due).collect()
     };
     let records = latest(due);
     if records.is_empty() {
         return;
     }
-    let kept = store.record(records.clone()).await;
-    shared.record_store_result(kept.as_ref().err());
+    let kept = link.store.record(records.clone()).await;
+    link.record_result(kept.as_ref().err(), &shared.clock);
     if kept.is_err() {
-        let mut waiting = shared.records.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = link.records.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.splice(0..0, records);
         // Without its correction, a reservation counts with the reserved amounts.
         let mut over = waiting.len().saturating_sub(MAX_RECORDS);
@@ -201,8 +282,30 @@ pub(crate) async fn flush(shared: &Shared, corrections: bool) {
     }
 }
 
+/// Loads the state of a new pool, and spawns the task that follows the store.
+pub(crate) async fn open(shared: &Arc<Shared>) -> Result<(), Error> {
+    let Some(link) = &shared.link else { return Ok(()) };
+    let revision = match load(shared, &*link.store, Counts::Restored).await {
+        Err(error) if link.fail_open => {
+            link.record_result(Some(&error), &shared.clock);
+            link.reload.store(true, Ordering::Relaxed);
+            0
+        }
+        loaded => loaded?,
+    };
+    tokio::spawn(follow(Arc::downgrade(shared), revision));
+    Ok(())
+}
+
+/// Loads all records from the store soon, since keys were added.
+pub(crate) fn reload(shared: &Shared) {
+    if let Some(link) = &shared.link {
+        link.reload.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Loads all records from the store.
-pub(crate) async fn load(shared: &Shared, store: &dyn Store, counts: Counts) -> Result<u64, Error> {
+async fn load(shared: &Shared, store: &dyn Store, counts: Counts) -> Result<u64, Error> {
     let changes = store.load().await?;
     shared.with(|state, now| {
         // Learned limits first, since that creates their windows.
@@ -215,26 +318,27 @@ pub(crate) async fn load(shared: &Shared, store: &dyn Store, counts: Counts) -> 
 }
 
 /// Writes and reads changes until the pool is dropped.
-pub(crate) async fn follow(shared: Weak<Shared>, mut revision: u64) {
-    let Some(urgent) = shared.upgrade().map(|pool| Arc::clone(&pool.urgent)) else { return };
+async fn follow(shared: Weak<Shared>, mut revision: u64) {
+    let urgent = shared.upgrade().and_then(|pool| Some(Arc::clone(&pool.link.as_ref()?.urgent)));
+    let Some(urgent) = urgent else { return };
     for round in 1_u32.. {
         let is_urgent = tokio::time::timeout(EVERY, urgent.notified()).await.is_ok();
         let Some(pool) = shared.upgrade() else { return };
-        let Some(store) = pool.store.as_deref() else { return };
+        let Some(link) = &pool.link else { return };
         flush(&pool, is_urgent || round.is_multiple_of(CORRECTIONS_EVERY)).await;
-        let read = if pool.reload.swap(false, Ordering::Relaxed) {
-            let loaded = load(&pool, store, Counts::Kept).await;
-            pool.reload.fetch_or(loaded.is_err(), Ordering::Relaxed);
+        let read = if link.reload.swap(false, Ordering::Relaxed) {
+            let loaded = load(&pool, &*link.store, Counts::Kept).await;
+            link.reload.fetch_or(loaded.is_err(), Ordering::Relaxed);
             loaded
         } else {
-            store.changes(revision).await.map(|changes| {
+            link.store.changes(revision).await.map(|changes| {
                 if !changes.records.is_empty() {
                     pool.with(|state, now| restore(state, &changes.records, now));
                 }
                 changes.revision
             })
         };
-        pool.record_store_result(read.as_ref().err());
+        link.record_result(read.as_ref().err(), &pool.clock);
         drop(pool);
         revision = read.unwrap_or(revision);
         if is_urgent {

@@ -66,8 +66,8 @@ impl WaitQueue {
         self.queues.get(&model).is_some_and(|queue| queue.order.len() >= LOOK_AHEAD)
     }
 
-    /// Adds a request to the queue: at the end, or at the front, behind others of the kind, if it had its turn and the
-    /// store refused it.
+    /// Adds a request at the end of the queue. One that the store refused when it was its turn goes before all that had
+    /// no turn yet.
     pub(crate) fn join(&mut self, request: KeyRequest, model: ModelIx, had_turn: bool) -> WaiterId {
         let plain = request.excluded.is_empty() && !request.uncounted;
         self.joined += 1;

@@ -7,12 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    breaker::TargetHasher,
-    model::ModelIx,
-    registry::{Project, ProjectIx},
-    state::{Now, Settings},
-};
+use super::{breaker::TargetHasher, model::ModelIx, registry::ProjectIx, state::Now};
 use crate::{
     Error,
     key::Tier,
@@ -100,24 +95,23 @@ impl Quotas {
     pub(crate) fn make(
         &mut self,
         at: ProjectIx,
-        project: &Project,
         model: ModelIx,
-        name: &str,
+        tier: Tier,
+        given: &Limits,
+        assumed: Option<&Limits>,
         counted: Option<ModelIx>,
-        settings: &Settings,
     ) -> usize {
         let at = at.0 as usize;
         if at >= self.projects.len() {
             self.projects.resize_with(at + 1, Vec::new);
         }
         let quotas = &mut self.projects[at];
-        let assumed = settings.assumed.get(&(model, project.tier));
-        let mut quota = Quota::new(given(project, name, &settings.limits), assumed);
+        let mut quota = Quota::new(given, assumed);
         // Requests sent before the name was confirmed count for it, too.
         if let Some((_, counted)) = quotas.iter().find(|(held, _)| Some(*held) == counted) {
             quota.add_counts_of(counted);
         }
-        quota.share_limits(self.limits.entry((model, project.tier)).or_default());
+        quota.share_limits(self.limits.entry((model, tier)).or_default());
         // A project uses few models.
         quotas.reserve_exact(1);
         let place = quotas.partition_point(|(held, _)| *held < model);
@@ -138,18 +132,11 @@ impl Quotas {
     }
 
     /// Applies the given limits of a project and model.
-    pub(crate) fn set_given(
-        &mut self,
-        at: ProjectIx,
-        project: &Project,
-        model: ModelIx,
-        name: &str,
-        pool: &[(Arc<str>, Limits)],
-    ) {
+    pub(crate) fn set_given(&mut self, at: ProjectIx, model: ModelIx, tier: Tier, given: &Limits) {
         let Some(place) = self.place(at, model) else { return };
         let quota = &mut self.projects[at.0 as usize][place].1;
-        quota.set_given(given(project, name, pool));
-        quota.share_limits(self.limits.entry((model, project.tier)).or_default());
+        quota.set_given(given);
+        quota.share_limits(self.limits.entry((model, tier)).or_default());
         // The store's refusal was based on the old limits.
         self.full.remove(&(at, model));
     }
@@ -206,20 +193,4 @@ impl Quotas {
     pub(crate) fn end_probe(&mut self, project: ProjectIx, model: ModelIx) {
         self.probes.remove(&(project, model));
     }
-}
-
-/// Returns the given limits of a model: the project's own before the pool's, an exact name before a pattern.
-fn given<'a>(project: &'a Project, model: &str, pool: &'a [(Arc<str>, Limits)]) -> &'a Limits {
-    static NONE: Limits = Limits::NONE;
-    find(&project.limits, model).or_else(|| find(pool, model)).unwrap_or(&NONE)
-}
-
-fn find<'a>(limits: &'a [(Arc<str>, Limits)], model: &str) -> Option<&'a Limits> {
-    let exact = limits.iter().find(|(name, _)| &**name == model);
-    let pattern = || {
-        let matching =
-            limits.iter().filter(|(name, _)| name.strip_suffix('*').is_some_and(|start| model.starts_with(start)));
-        matching.max_by_key(|(name, _)| name.len())
-    };
-    exact.or_else(pattern).map(|(_, limits)| limits)
 }

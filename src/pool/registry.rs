@@ -196,8 +196,8 @@ impl Registry {
         project
     }
 
-    /// Finds a project by its name. The id of a key is a name, too: that of the project that the key has now, since it
-    /// may have got a named project after a store or a client learned this name.
+    /// Finds a project by its name. A key's id also names the project that the key has now: a store or client may
+    /// know the project by that id.
     pub(crate) fn find_project(&self, name: &str) -> Option<ProjectIx> {
         if let Some(project) = self.project_names.get(name) {
             return Some(*project);

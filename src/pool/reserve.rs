@@ -9,6 +9,7 @@ use std::{
 use super::{
     handle::Shared,
     model::MAX_LENGTH,
+    persist::StoreLink,
     registry::Slot,
     request::KeyRequest,
     select::{Grant, Selection, alternate, take_alternate},
@@ -17,7 +18,7 @@ use super::{
 use crate::{
     Error,
     limit::{Cost, Reservation},
-    store::{Amounts, Candidate, Granted, Record, ReserveRequest, Reserved, Store, StoreFuture},
+    store::{Amounts, Candidate, Granted, Record, ReserveRequest, Reserved, StoreFuture},
     time::Tick,
 };
 
@@ -54,7 +55,7 @@ pub(crate) enum Reserve {
 }
 
 impl Reserving {
-    pub(crate) fn new(shared: &Arc<Shared>, store: &dyn Store, request: &KeyRequest, first: Grant, late: bool) -> Self {
+    pub(crate) fn new(shared: &Arc<Shared>, link: &StoreLink, request: &KeyRequest, first: Grant, late: bool) -> Self {
         let (offered, asked) = shared.with(|state, now| {
             // The key may have been removed since it was taken. Then nothing is offered, and another key is selected.
             if state.registry.get(first.slot).is_none_or(|entry| entry.generation != first.generation) {
@@ -62,7 +63,7 @@ impl Reserving {
             }
             let mut offered = vec![(first.slot, first.generation, candidate(state, first.slot, &first))];
             let mut rest = request.clone();
-            let most = if shared.store_refuses.load(Ordering::Relaxed) { CANDIDATES } else { 1 };
+            let most = if link.refused.load(Ordering::Relaxed) { CANDIDATES } else { 1 };
             while offered.len() < most {
                 rest.excluded.extend(offered.last().map(|(.., candidate)| candidate.key.clone()));
                 let Some(slot) = alternate(state, &Selection::new(state, &rest, false), now) else { break };
@@ -76,21 +77,23 @@ impl Reserving {
         let reply: StoreFuture<'static, Reserved> = if candidates.is_empty() {
             Box::pin(std::future::ready(Ok(Reserved::default())))
         } else {
-            store.reserve(ReserveRequest { candidates, cost: cost.amounts })
+            link.store.reserve(ReserveRequest { candidates, cost: cost.amounts })
         };
         Self { shared: Arc::clone(shared), taken: Some(first), offered, cost, asked, reply, late }
     }
 
     pub(crate) fn poll(&mut self, request: &KeyRequest, cx: &mut Context<'_>) -> Poll<Result<Reserve, Error>> {
         let reserved = std::task::ready!(self.reply.as_mut().poll(cx));
-        self.shared.record_store_result(reserved.as_ref().err());
-        let chosen = reserved.and_then(|reserved| {
+        let link = self.shared.link.as_ref().expect("the pool has a store");
+        let fail_open = link.fail_open;
+        link.record_result(reserved.as_ref().err(), &self.shared.clock);
+        if let Ok(reserved) = &reserved {
             let refused = reserved.granted.is_none_or(|granted| granted.candidate > 0);
-            self.shared.store_refuses.store(refused, Ordering::Relaxed);
-            self.choose(request, &reserved)
-        });
+            link.refused.store(refused, Ordering::Relaxed);
+        }
+        let chosen = reserved.and_then(|reserved| self.choose(request, &reserved));
         match chosen {
-            Err(_) if self.shared.fail_open => {
+            Err(_) if fail_open => {
                 self.shared.with(|state, _| state.stats.unreserved += 1);
                 Poll::Ready(Ok(self.taken.take().map_or(Reserve::Refused, Reserve::Granted)))
             }

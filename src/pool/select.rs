@@ -386,7 +386,7 @@ fn room(state: &mut State, project: ProjectIx, model: ModelIx, cost: &Cost, now:
         Room::Full { until, reason } => match reason {
             FullReason::Window => Readiness::Until(until, Reason::Limit),
             FullReason::Day => Readiness::Until(until, Reason::DailyLimit),
-            FullReason::Tokens => Readiness::NotThisRequest(Some(until), Reason::Limit),
+            FullReason::CostTooLargeNow => Readiness::NotThisRequest(Some(until), Reason::Limit),
             FullReason::TooLarge => Readiness::NotThisRequest(None, Reason::TooLarge),
         },
     }

@@ -14,6 +14,7 @@ use crate::{
     classify::{ErrorClass, Scope},
     key::{KeyId, Tier},
     limit::{LimitView, Limits},
+    time::whole_seconds,
 };
 
 /// The counters of a pool since it was built.
@@ -155,7 +156,7 @@ pub struct BreakerView {
     pub target: String,
     /// Its state.
     pub state: BreakerState,
-    /// The number of seconds that it still cools down.
+    /// The number of seconds that it still cools down, rounded up.
     pub seconds_left: Option<u64>,
     /// The class of the error; `None` if a person disabled it.
     pub class: Option<ErrorClass>,
@@ -264,7 +265,7 @@ fn breaker_views(state: &State, targets: &[Target], now: Now) -> Vec<BreakerView
             scope: target.scope(),
             target: super::persist::target_name(state, *target).to_string(),
             state: view.state,
-            seconds_left: view.until.map(|until| until.since(now.tick).as_secs()),
+            seconds_left: view.until.map(|until| whole_seconds(until.since(now.tick))),
             class: view.class,
             reason: view.reason.map(str::to_owned),
             advice: view.class.map(|class| class.policy().advice),

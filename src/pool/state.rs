@@ -11,7 +11,7 @@ use super::{
     model::{ModelIx, Models},
     queue::WaitQueue,
     quotas::Quotas,
-    registry::{ProjectIx, Registry, Slot},
+    registry::{Project, ProjectIx, Registry, Slot},
     request::KeyRequest,
     scheduler::Scheduler,
     snapshot::Stats,
@@ -79,6 +79,12 @@ impl Settings {
     pub(crate) fn may_assume_more(&self) -> bool {
         self.assumed.len() < super::model::MAX_ASSUMED
     }
+
+    /// Returns the given limits of a model: the project's own before the pool's, an exact name before a pattern.
+    fn given<'a>(&'a self, project: &'a Project, model: &str) -> &'a Limits {
+        static NONE: Limits = Limits::NONE;
+        find(&project.limits, model).or_else(|| find(&self.limits, model)).unwrap_or(&NONE)
+    }
 }
 
 impl Effects {
@@ -117,8 +123,10 @@ impl State {
     /// Returns the quota of a project and model, and creates it if needed.
     pub(crate) fn quota(&mut self, at: ProjectIx, model: ModelIx) -> &mut Quota {
         let place = self.quotas.place(at, model).unwrap_or_else(|| {
-            let (project, name) = (self.registry.project(at), self.models.name(model));
-            self.quotas.make(at, project, model, name, self.models.counted_before(model), &self.settings)
+            let project = self.registry.project(at);
+            let given = self.settings.given(project, self.models.name(model));
+            let assumed = self.settings.assumed.get(&(model, project.tier));
+            self.quotas.make(at, model, project.tier, given, assumed, self.models.counted_before(model))
         });
         self.quotas.at(at, place)
     }
@@ -192,12 +200,12 @@ impl State {
     /// Applies the given limits of a project, which may have changed.
     pub(crate) fn renew_given(&mut self, at: ProjectIx) {
         for model in self.quotas.models(at) {
-            let (project, name) = (self.registry.project(at), self.models.name(model));
-            self.quotas.set_given(at, project, model, name, &self.settings.limits);
+            let project = self.registry.project(at);
+            self.quotas.set_given(at, model, project.tier, self.settings.given(project, self.models.name(model)));
         }
     }
 
-    /// Makes the keys of a project ready that wait for a time, since a window has room again before it.
+    /// Makes the keys of a project ready that are blocked until a tick, since a window has room earlier.
     pub(crate) fn reopen_windows(&mut self, project: ProjectIx, model: ModelIx) {
         for at in 0..self.registry.project(project).keys.len() {
             let slot = self.registry.project(project).keys[at];
@@ -213,4 +221,14 @@ impl State {
             self.make_ready(model, slot);
         }
     }
+}
+
+fn find<'a>(limits: &'a [(Arc<str>, Limits)], model: &str) -> Option<&'a Limits> {
+    let exact = limits.iter().find(|(name, _)| &**name == model);
+    let pattern = || {
+        let matching =
+            limits.iter().filter(|(name, _)| name.strip_suffix('*').is_some_and(|start| model.starts_with(start)));
+        matching.max_by_key(|(name, _)| name.len())
+    };
+    exact.or_else(pattern).map(|(_, limits)| limits)
 }

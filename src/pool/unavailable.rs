@@ -20,9 +20,10 @@ pub struct Unavailable {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum UnavailableReason {
-    /// A limit of a sliding window is used up.
+    /// A limit per minute or another span is used up, or the tokens of a day, or the key's minimum interval has not
+    /// passed.
     Limit,
-    /// A daily limit is used up.
+    /// The requests of a day are used up.
     DailyLimit,
     /// A breaker of the key, its project, its account, its exit or the model cools down.
     Cooling,
@@ -30,7 +31,7 @@ pub enum UnavailableReason {
     Trial,
     /// The key has reached its maximum of concurrent requests.
     Busy,
-    /// The key is disabled, or its project, account or exit.
+    /// The key is disabled, or its project, account, exit or the model.
     Disabled,
     /// The key was already tried for this request, or the request excludes it.
     Tried,

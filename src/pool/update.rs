@@ -1,9 +1,6 @@
 //! Changes the keys while the pool runs.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::atomic::Ordering,
-};
+use std::collections::{HashMap, HashSet};
 
 use super::{
     breaker::Target,
@@ -44,7 +41,7 @@ impl KeyPool {
     pub fn put(&self, key: Key) -> Result<KeyId, Error> {
         self.shared.configure(key.model_names(), true);
         let put = self.change(|state, now| put(state, &key, None, now));
-        self.shared.reload.store(true, Ordering::Relaxed);
+        super::persist::reload(&self.shared);
         put
     }
 
@@ -86,7 +83,7 @@ impl KeyPool {
                 }
             });
         }
-        self.shared.reload.store(true, Ordering::Relaxed);
+        super::persist::reload(&self.shared);
         first_error.map_or(Ok(()), Err)
     }
 
@@ -182,7 +179,7 @@ fn update(state: &mut State, slot: Slot, key: &Key, seen: SeenProjects<'_>, now:
     if state.registry.update(slot, key, &state.settings.scheme)? {
         close(state, slot, false, now);
     }
-    // Between a key's own project and a named one, the last key takes the counts along.
+    // If the last key of a project moves between its own project and a named one, the counts move, too.
     if let (Some(before), Some(after)) = (before, project_of(state))
         && before != after
         && [before, after].iter().any(|at| !state.registry.project(*at).named)

@@ -36,7 +36,7 @@ pub trait Store: Send + Sync + 'static {
     /// project's midnight, a request counts for both days.
     fn reserve(&self, request: ReserveRequest) -> StoreFuture<'static, Reserved>;
 
-    /// Keeps these records: of each breaker (its target), limit and key only the last one.
+    /// Keeps these records. If several are about the same breaker, limit or key's project, only the last one counts.
     fn record(&self, records: Vec<Record>) -> StoreFuture<'_, ()>;
 
     /// Returns the records of other processes since a revision; never [`Record::Starts`] or [`Record::Day`].

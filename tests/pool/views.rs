@@ -3,6 +3,7 @@
 use std::{
     io,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use tower_keypool::{Error, ErrorClass, Event, Failure, Key, Lease, Limits, Outcome, Usage, pool::BreakerState};
@@ -45,6 +46,8 @@ fn snapshot_shows_options_counters_and_breakers_of_a_key() {
     assert_eq!((&*project.name, project.keys, project.billing_account.as_deref()), ("a", 1, Some("x")));
     let breaker = &project.breakers[0];
     assert_eq!((&*breaker.target, breaker.seconds_left), ("project a for m", Some(90)));
+    time.advance(Duration::from_millis(89_500));
+    assert_eq!(pool.snapshot(0, 10).projects[0].breakers[0].seconds_left, Some(1), "rounded up");
     assert_eq!((&breaker.state, breaker.class), (&BreakerState::Cooling, Some(ErrorClass::RateLimit)));
 }
 

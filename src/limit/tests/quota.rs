@@ -147,7 +147,7 @@ fn cost_above_a_limit_never_fits() {
 fn tokens_that_do_not_fit_differ_from_a_full_window() {
     let mut project = Project::new(&Limits::new().per_minute(10).tokens_per_minute(100));
     project.reserve(tokens(60));
-    assert_eq!(project.full(&tokens(50)).1, FullReason::Tokens);
+    assert_eq!(project.full(&tokens(50)).1, FullReason::CostTooLargeNow);
     assert_eq!(project.room(&tokens(40)), Room::Free);
     project.reserve(tokens(40));
     assert_eq!(project.full(&tokens(1)).1, FullReason::Window);
@@ -263,7 +263,7 @@ fn the_lower_of_a_given_and_a_learned_limit_applies() {
     project.learn(Unit::Requests, Span::MINUTE, 5);
     project.learn(Unit::InputTokens, Span::Day, 100);
     project.reserve(tokens(60));
-    assert_eq!(project.full(&tokens(50)).1, FullReason::Tokens);
+    assert_eq!(project.full(&tokens(50)).1, FullReason::CostTooLargeNow);
     project.reserve(one());
     assert_eq!(project.full(&one()).1, FullReason::Window);
     assert!(!project.learn(Unit::Requests, Span::Sliding(Duration::from_secs(86_401)), 1));

@@ -7,7 +7,7 @@ use std::{
 };
 
 use tokio::{sync::Notify, time::Instant};
-use tower_keypool::{ErrorClass, KeyPool, Unavailable, pool::UnavailableReason as Reason};
+use tower_keypool::{ErrorClass, KeyPool, Unavailable, pool::UnavailableReason as Reason, provider::whole_seconds};
 
 use crate::{
     client::cooling,
@@ -108,7 +108,7 @@ impl Unavailability {
         let is_daily = |class| matches!(class, Some(ErrorClass::DailyQuota | ErrorClass::NotEntitled));
         let others = cooling.iter().filter(|breaker| !is_daily(breaker.class));
         let any = self.has(Reason::DailyLimit) || cooling.iter().any(|breaker| is_daily(breaker.class));
-        any && others.filter_map(|breaker| breaker.seconds_left).all(|left| left > after.as_secs())
+        any && others.filter_map(|breaker| breaker.seconds_left).all(|left| left > whole_seconds(after))
     }
 }
 
