@@ -33,10 +33,8 @@ fn usage(usage: Usage) -> Value {
     })
 }
 
-/// Returns an image as Markdown, because responses of this dialect have no image block.
-fn image(mime: &str, data: &str) -> String {
-    format!("![](data:{mime};base64,{data})")
-}
+/// The start of an image in Markdown, which is a text block of its own: responses of this dialect have no image block.
+pub(crate) const IMAGE: &str = "![](data:";
 
 /// Returns each page once.
 fn pages(sources: &[Source]) -> Vec<&Source> {
@@ -198,7 +196,11 @@ impl Writer for Message {
             Event::Start { id: upstream } => self.id = id(upstream, &self.reply),
             Event::Text { choice: 0, text } => self.say(Open::Text, text, out),
             Event::Thought { choice: 0, text } => self.say(Open::Thinking, text, out),
-            Event::Media { choice: 0, mime, data } => self.say(Open::Text, &image(mime, data), out),
+            Event::Media { choice: 0, mime, data } => {
+                self.close(out);
+                self.say(Open::Text, &format!("{IMAGE}{mime};base64,{data})"), out);
+                self.close(out);
+            }
             Event::Call { choice: 0, call: Call { id, name, args, .. } } => {
                 let input = if self.stream { json!({}) } else { args.clone() };
                 self.start(json!({ "type": "tool_use", "id": id, "name": name, "input": input }), out);

@@ -134,7 +134,7 @@ fn read_item(mut value: Value, place: &str, transcript: &mut Transcript<'_>) -> 
             let why = format!("{kind:?} is not supported; send message, function_call and function_call_output");
             transcript.notes.refuse(Error::invalid(format!("{place}.type"), why))?;
         }
-        // The model gets all else that another provider wrote as text.
+        // Everything else from another provider is passed to the model as text.
         kind => {
             let role = if kind.ends_with("_output") || kind.ends_with("_response") { Role::User } else { Role::Model };
             transcript.say(role, Part::Text(content::as_text(&value)));
