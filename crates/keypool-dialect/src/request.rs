@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::{Map, Value};
 
 use crate::{
-    Answer, Conversation, Encoder, Error, NativeRequest, Origin, Tool,
+    Answer, Conversation, Error, NativeRequest, Origin, Tool,
     answer::Writer,
     anthropic,
     fields::{Fields, Notes},
@@ -110,9 +110,9 @@ impl Request {
     /// Encodes the request for Gemini.
     ///
     /// # Errors
-    /// The same as those of [`Encoder::generate`].
+    /// The same as those of [`NativeRequest::generate`].
     pub fn encode(&self) -> Result<NativeRequest, Error> {
-        Encoder::new(&self.conversation).generate()
+        NativeRequest::generate(&self.conversation)
     }
 
     /// Creates the translator of the response. `unique` is a text of up to 24 letters and digits that no other response

@@ -5,8 +5,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    Conversation, Encoder, Error, ErrorKind, Event, Finish, Media, Modality, Mode, NativeRequest, Part, Role, Turn,
-    Usage,
+    Conversation, Error, ErrorKind, Event, Finish, Media, Modality, Mode, NativeRequest, Part, Role, Turn, Usage,
     fields::{Fields, Notes},
     gemini::Decoder,
     media, multipart,
@@ -91,7 +90,7 @@ impl Images {
     /// # Errors
     /// 400 for an invalid model name.
     pub fn encode(&self) -> Result<Vec<NativeRequest>, Error> {
-        Ok(vec![Encoder::new(&self.conversation()).generate()?; self.count as usize])
+        Ok(vec![NativeRequest::generate(&self.conversation())?; self.count as usize])
     }
 
     fn conversation(&self) -> Conversation {

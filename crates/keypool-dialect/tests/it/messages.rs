@@ -1,6 +1,6 @@
 //! `/v1/messages` and `/v1/messages/count_tokens`.
 
-use keypool_dialect::{Encoder, Outcome, anthropic::count_tokens};
+use keypool_dialect::{NativeRequest, Outcome, anthropic::count_tokens};
 use serde_json::{Value, json};
 
 use crate::support::{MESSAGES, MODEL, encoded, gemini, hello, parse, streamed, whole};
@@ -174,7 +174,7 @@ fn stream_opens_and_closes_each_block_in_order() {
 fn tokens_are_counted_by_gemini() {
     let body = json!({ "model": MODEL, "system": "s", "messages": [{ "role": "user", "content": "x" }] });
     let request = parse(MESSAGES, &body).unwrap();
-    let native = Encoder::new(&request.conversation).count_tokens().unwrap();
+    let native = NativeRequest::count_tokens(&request.conversation).unwrap();
     let sent: Value = serde_json::from_slice(&native.body).unwrap();
     assert_eq!(sent["generateContentRequest"]["systemInstruction"]["parts"][0]["text"], "s");
     assert_eq!(&count_tokens::answer(br#"{"totalTokens": 12}"#).unwrap()[..], b"{\"input_tokens\":12}");

@@ -10,7 +10,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method};
 use keypool_dialect::{
-    Answer, Conversation, Encoder, Error, ErrorKind, Frontend, Mode, NativeRequest, Request,
+    Answer, Conversation, Error, ErrorKind, Frontend, Mode, NativeRequest, Request,
     anthropic::count_tokens,
     openai::{embeddings::Embeddings, images::Images},
 };
@@ -85,18 +85,15 @@ async fn translate(incoming: &Incoming) -> Result<Response, Failure> {
             let answer = request.answer(&answers.bodies, now())?;
             Ok(answers.head.respond(app, "application/json", request.ignored(), answer.into()))
         }
-        Endpoint::CountTokens => {
-            let mut request = Frontend::Messages.parse(data, mode)?;
-            app.media.fetch(&mut request.conversation).await?;
-            let native = Encoder::new(&request.conversation).count_tokens()?;
-            let answers = caller.all(vec![native]).await?;
-            let answer = count_tokens::answer(&answers.bodies[0])?;
-            Ok(answers.head.respond(app, "application/json", request.ignored(), answer.into()))
-        }
         _ => {
             let mut request = frontend(route).parse(data, mode)?;
             app.media.fetch(&mut request.conversation).await?;
             app.signatures.restore(&mut request.conversation);
+            if route.endpoint == Endpoint::CountTokens {
+                let answers = caller.all(vec![encoded(app, &request, NativeRequest::count_tokens)?]).await?;
+                let answer = count_tokens::answer(&answers.bodies[0])?;
+                return Ok(answers.head.respond(app, "application/json", request.ignored(), answer.into()));
+            }
             converse(app, &caller, Arc::new(request)).await
         }
     }
@@ -104,7 +101,8 @@ async fn translate(incoming: &Incoming) -> Result<Response, Failure> {
 
 /// Sends a conversation, and returns its response or stream.
 async fn converse(app: &AppState, caller: &Caller<'_>, request: Arc<Request>) -> Result<Response, Failure> {
-    let exchange = caller.exchange(encoded(app, &request)?).await?.encoded_for_each_model(&request);
+    let exchange =
+        caller.exchange(encoded(app, &request, NativeRequest::generate)?).await?.encoded_for_each_model(&request);
     let mut quota = caller.admit(std::slice::from_ref(&exchange)).await?;
     let mut answer = request.answer(&format!("{:016x}", fastrand::u64(..)), now());
     let model = &request.conversation.model;
@@ -146,15 +144,19 @@ async fn whole_answer(exchange: &Exchange, answer: &mut Answer, model: &str) -> 
 }
 
 /// Encodes a request for the model that its alias stands for. The path keeps the alias, which has a list of fallbacks.
-fn encoded(app: &AppState, request: &Request) -> Result<NativeRequest, Error> {
+fn encoded(
+    app: &AppState,
+    request: &Request,
+    encode: fn(&Conversation) -> Result<NativeRequest, Error>,
+) -> Result<NativeRequest, Error> {
     let named = &request.conversation.model;
     let model = app.pools.resolved(named);
     if model == named {
-        return request.encode();
+        return encode(&request.conversation);
     }
-    let mut resolved = request.clone();
-    model.clone_into(&mut resolved.conversation.model);
-    let mut native = resolved.encode()?;
+    let mut resolved = request.conversation.clone();
+    model.clone_into(&mut resolved.model);
+    let mut native = encode(&resolved)?;
     native.path = native.path.replacen(&format!("/{model}:"), &format!("/{named}:"), 1);
     Ok(native)
 }
