@@ -24,8 +24,6 @@ pub enum Frontend {
     Speech,
     /// OpenAI's `/v1/audio/transcriptions`.
     Transcription,
-    /// OpenAI's `/v1/audio/translations`.
-    Translation,
     /// Anthropic's `/v1/messages`.
     Messages,
 }
@@ -53,9 +51,7 @@ impl Frontend {
             Self::Responses => openai::responses_request::read(Fields::read(body)?, into, reply_to, &mut notes)?,
             Self::Messages => anthropic::request::read(Fields::read(body)?, into, &mut notes)?,
             Self::Speech => openai::audio::read_speech(Fields::read(body)?, into, reply_to, &mut notes)?,
-            Self::Transcription | Self::Translation => {
-                openai::audio::read_recording(body, self == Self::Translation, into, reply_to, &mut notes)?;
-            }
+            Self::Transcription => openai::audio::read_recording(body, into, reply_to, &mut notes)?,
         }
         if conversation.model.trim().is_empty() {
             return Err(Error::invalid("model", "the name of a model is required"));
@@ -81,7 +77,7 @@ impl Frontend {
             Self::Responses => Box::new(openai::responses_response::Response::new(reply, stream)),
             Self::Messages => Box::new(anthropic::response::Message::new(reply, stream)),
             Self::Speech => Box::new(openai::audio::Speech::new(&reply)),
-            Self::Transcription | Self::Translation => Box::new(openai::audio::Transcript::new(&reply, stream)),
+            Self::Transcription => Box::new(openai::audio::Transcript::new(&reply, stream)),
         }
     }
 }

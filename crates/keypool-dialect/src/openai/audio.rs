@@ -16,6 +16,11 @@ use crate::{
 const VOICES: &str = "alloy Kore, ash Orus, ballad Iapetus, cedar Algieba, coral Aoede, echo Charon, fable Puck, \
                       marin Sulafat, nova Leda, onyx Alnilam, sage Erinome, shimmer Zephyr, verse Fenrir";
 
+/// The instruction to transcribe a recording.
+const INSTRUCTION: &str = "Write down the speech in the recording, word for word, in the language in which it is \
+    spoken. Answer with that text alone: no introduction, no times, no names of speakers, no remarks. If nothing is \
+    spoken, answer with nothing.";
+
 /// Reads a request for speech.
 pub(crate) fn read_speech(
     mut fields: Fields,
@@ -47,29 +52,20 @@ pub(crate) fn read_speech(
     Ok(())
 }
 
-/// Reads a form with a recording to transcribe, or to translate into English.
+/// Reads a form with a recording to transcribe.
 pub(crate) fn read_recording(
     body: &[u8],
-    english: bool,
     conversation: &mut Conversation,
     reply: &mut Reply,
     notes: &mut Notes,
 ) -> Result<(), Error> {
     let mut file = None;
-    let what = if english {
-        "Write down the speech in the recording in English, translated where it is in another language."
-    } else {
-        "Write down the speech in the recording, word for word, in the language in which it is spoken."
-    };
-    conversation.system.push(format!(
-        "{what} Answer with that text alone: no introduction, no times, no names of speakers, no remarks. If nothing is \
-         spoken, answer with nothing."
-    ));
+    conversation.system.push(INSTRUCTION.to_owned());
     for field in multipart::fields(body)? {
         match field.name {
             "file" => file = Some(field),
             "model" => field.text()?.trim().clone_into(&mut conversation.model),
-            "language" if !english => {
+            "language" => {
                 conversation.system.push(format!("The language is {} (ISO 639-1).", field.text()?));
             }
             "prompt" => {
@@ -88,7 +84,7 @@ pub(crate) fn read_recording(
                     notes.refuse(Error::invalid("response_format", why))?;
                 }
             },
-            "stream" if !english => conversation.stream = field.text()?.trim() == "true",
+            "stream" => conversation.stream = field.text()?.trim() == "true",
             "user" | "chunking_strategy" => notes.ignore(field.name),
             name => notes.refuse(Error::invalid(name, "not supported for Gemini models; leave it out"))?,
         }
