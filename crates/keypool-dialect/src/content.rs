@@ -55,7 +55,7 @@ pub(crate) fn say(role: Role, content: Content, place: &str, transcript: &mut Tr
 }
 
 /// Takes a text that the part at `place` must have.
-fn needed(part: &mut Value, name: &str, place: &str) -> Result<String, Error> {
+pub(crate) fn needed(part: &mut Value, name: &str, place: &str) -> Result<String, Error> {
     fields::take_text(part, name).ok_or_else(|| Error::invalid(format!("{place}.{name}"), "Field required"))
 }
 

@@ -2,14 +2,13 @@
 
 use std::collections::HashMap;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::{
-    Answer, Conversation, Error, NativeRequest, Origin, Tool,
-    answer::Writer,
-    anthropic,
+    Conversation, Error, NativeRequest, Origin, ResponseTranslator, Tool, anthropic,
     fields::{Fields, Notes},
     openai,
+    translator::Writer,
 };
 
 /// An API that is translated to Gemini's through a [`Conversation`].
@@ -70,8 +69,7 @@ impl Frontend {
         if self == Self::Messages { "toolu_" } else { "call_" }
     }
 
-    pub(crate) fn writer(self, stream: bool, reply: &Reply, unique: &str, created: i64) -> Box<dyn Writer> {
-        let reply = Reply { unique: unique.to_owned(), created, ..reply.clone() };
+    pub(crate) fn writer(self, stream: bool, reply: Reply) -> Box<dyn Writer> {
         match self {
             Self::Chat => Box::new(openai::chat_response::Chat::new(reply, stream)),
             Self::Responses => Box::new(openai::responses_response::Response::new(reply, stream)),
@@ -113,9 +111,9 @@ impl Request {
 
     /// Creates the translator of the response. `unique` is a text of up to 24 letters and digits that no other response
     /// has; `created` is in seconds since 1970.
-    pub fn answer(&self, unique: &str, created: i64) -> Answer {
-        let unique: String = unique.chars().filter(char::is_ascii_alphanumeric).take(24).collect();
-        Answer::new(self.frontend, &self.conversation, &self.reply, (&unique, created))
+    pub fn answer(&self, unique: &str, created: i64) -> ResponseTranslator {
+        let unique = unique.chars().filter(char::is_ascii_alphanumeric).take(24).collect();
+        ResponseTranslator::new(self.frontend, &self.conversation, Reply { unique, created, ..self.reply.clone() })
     }
 }
 
@@ -132,11 +130,16 @@ pub(crate) struct Reply {
     /// Tools that are not plain functions, by the names that the model sees.
     pub(crate) origins: HashMap<String, Origin>,
     /// The request's settings that a response of the Responses API repeats.
-    pub(crate) settings: Map<String, Value>,
+    pub(crate) settings: Value,
     pub(crate) form: Form,
 }
 
 impl Reply {
+    /// Returns the id of the response: Gemini's own, if there is one, after the dialect's prefix.
+    pub(crate) fn id(&self, prefix: &str, upstream: &str) -> String {
+        format!("{prefix}{}", if upstream.is_empty() { &self.unique } else { upstream })
+    }
+
     pub(crate) fn media_type(&self) -> &'static str {
         match self.form {
             Form::Json => "application/json",

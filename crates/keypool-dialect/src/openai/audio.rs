@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 
 use crate::{
     Conversation, Error, ErrorKind, Event, Finish, Frontend, Modality, Part, Role, Usage,
-    answer::Writer,
     fields::{Fields, Notes},
     media, multipart,
     request::{Form, Reply},
     sse,
+    translator::Writer,
 };
 
 /// OpenAI's voices, each with the most similar voice of Gemini. Any other name is taken as Gemini's own.

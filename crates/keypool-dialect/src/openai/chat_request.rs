@@ -27,7 +27,6 @@ pub(crate) fn read(
         return responses_request::read(fields, conversation, reply, notes);
     }
     fields.check_path("messages")?;
-    let messages: Vec<Value> = fields.take("messages")?.ok_or_else(|| Error::invalid("messages", "is missing"))?;
     conversation.read(&mut fields, notes)?;
     read_functions(&mut fields, conversation, reply, notes)?;
     read_sampling(&mut fields, &mut conversation.sampling, notes)?;
@@ -49,20 +48,8 @@ pub(crate) fn read(
     if fields.raw("web_search_options").is_some() {
         notes.ignore("web_search_options");
     }
-    let mut transcript = Transcript::new(notes);
-    // Anthropic's field, which some clients also send here.
-    if let Some(system) = fields.take::<Content>("system")? {
-        transcript.system(system, "system")?;
-    }
-    fields.finish("", transcript.notes)?;
-    conversation.check_tool_choice(transcript.notes)?;
-    if messages.is_empty() {
-        return Err(Error::invalid("messages", "expected at least one message"));
-    }
-    for (index, message) in messages.into_iter().enumerate() {
-        read_message(message, &format!("messages[{index}]"), &mut transcript)?;
-    }
-    transcript.finish(conversation)
+    // Some clients also send Anthropic's field `system` here.
+    conversation.read_messages(fields, ["system", "messages"], read_message, notes)
 }
 
 fn read_stream_options(fields: &mut Fields, notes: &mut Notes) -> bool {

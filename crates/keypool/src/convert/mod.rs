@@ -10,7 +10,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method};
 use keypool_dialect::{
-    Answer, Conversation, Error, ErrorKind, Frontend, Mode, NativeRequest, Request,
+    Conversation, Error, ErrorKind, Frontend, Mode, NativeRequest, Request, ResponseTranslator,
     anthropic::count_tokens,
     openai::{embeddings::Embeddings, images::Images},
 };
@@ -121,7 +121,11 @@ async fn converse(app: &AppState, caller: &Caller<'_>, request: Arc<Request>) ->
 }
 
 /// Sends a request, up to twice, and returns the translated response.
-async fn whole_answer(exchange: &Exchange, answer: &mut Answer, model: &str) -> Result<(Bytes, Attempts), Failure> {
+async fn whole_answer(
+    exchange: &Exchange,
+    answer: &mut ResponseTranslator,
+    model: &str,
+) -> Result<(Bytes, Attempts), Failure> {
     let (body, mut attempts) = exchange.send(None).await?;
     let mut read = Ok(());
     if let Ok(body) = exchange::whole(body).await {
@@ -166,7 +170,7 @@ fn served_model<'a>(attempts: &'a Attempts, requested: &'a str) -> &'a str {
 }
 
 /// Reports whether a second attempt makes sense: the answer is unusable, and nothing of it was sent to the client.
-fn may_be_better<T>(read: &Result<T, Error>, answer: &Answer) -> bool {
+fn may_be_better<T>(read: &Result<T, Error>, answer: &ResponseTranslator) -> bool {
     let is_useless = match read {
         Ok(_) => answer.outcome().is_retryable(),
         Err(error) => matches!(error.kind(), ErrorKind::BadUpstream | ErrorKind::Unavailable),
@@ -243,7 +247,7 @@ impl Default for Signatures {
 }
 
 impl Signatures {
-    fn keep(&self, answer: &mut Answer) {
+    fn keep(&self, answer: &mut ResponseTranslator) {
         for (id, signature) in answer.take_signatures() {
             self.0.insert(id, signature.into());
         }
