@@ -43,15 +43,16 @@ impl Frontend {
     /// 400 for a field that is invalid or cannot be served; [`Error::param`] names it.
     pub fn parse(self, body: &[u8], mode: Mode) -> Result<Request, Error> {
         let mut notes = Notes::new(mode == Mode::Strict);
-        let (mut conversation, mut reply) = (Conversation::default(), Reply::default());
-        let (into, reply_to) = (&mut conversation, &mut reply);
+        let (conversation, reply, ignored) = Default::default();
+        let mut request = Request { conversation, frontend: self, reply, ignored };
         match self {
-            Self::Chat => openai::chat_request::read(Fields::read(body)?, into, reply_to, &mut notes)?,
-            Self::Responses => openai::responses_request::read(Fields::read(body)?, into, reply_to, &mut notes)?,
-            Self::Messages => anthropic::request::read(Fields::read(body)?, into, &mut notes)?,
-            Self::Speech => openai::audio::read_speech(Fields::read(body)?, into, reply_to, &mut notes)?,
-            Self::Transcription => openai::audio::read_recording(body, into, reply_to, &mut notes)?,
+            Self::Chat => openai::chat_request::read(Fields::read(body)?, &mut request, &mut notes)?,
+            Self::Responses => openai::responses_request::read(Fields::read(body)?, &mut request, &mut notes)?,
+            Self::Messages => anthropic::request::read(Fields::read(body)?, &mut request.conversation, &mut notes)?,
+            Self::Speech => openai::audio::read_speech(Fields::read(body)?, &mut request, &mut notes)?,
+            Self::Transcription => openai::audio::read_recording(body, &mut request, &mut notes)?,
         }
+        let Request { conversation, reply, .. } = &mut request;
         if conversation.model.trim().is_empty() {
             return Err(Error::invalid("model", "the name of a model is required"));
         }
@@ -61,7 +62,8 @@ impl Frontend {
         reply.model.clone_from(&conversation.model);
         let origin = |tool: &Tool| Some((tool.name.clone(), tool.origin.clone()?));
         reply.origins = conversation.tools.iter().filter_map(origin).collect();
-        Ok(Request { frontend: self, conversation, reply, ignored: notes.into_ignored() })
+        request.ignored = notes.into_ignored();
+        Ok(request)
     }
 
     /// Returns the prefix of call ids.
@@ -86,7 +88,7 @@ pub struct Request {
     /// The conversation. Its model may be replaced (alias, fallback); the response names the model of the request.
     pub conversation: Conversation,
     frontend: Frontend,
-    reply: Reply,
+    pub(crate) reply: Reply,
     ignored: Vec<String>,
 }
 

@@ -4,10 +4,10 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use crate::{
-    Conversation, Error, ErrorKind, Event, Finish, Frontend, Modality, Part, Role, Usage,
+    Error, ErrorKind, Event, Finish, Frontend, Modality, Part, Role, Usage,
     fields::{Fields, Notes},
     media, multipart,
-    request::{Form, Reply},
+    request::{Form, Reply, Request},
     sse,
     translator::Writer,
 };
@@ -22,12 +22,8 @@ const INSTRUCTION: &str = "Write down the speech in the recording, word for word
     spoken, answer with nothing.";
 
 /// Reads a request for speech.
-pub(crate) fn read_speech(
-    mut fields: Fields,
-    conversation: &mut Conversation,
-    reply: &mut Reply,
-    notes: &mut Notes,
-) -> Result<(), Error> {
+pub(crate) fn read_speech(mut fields: Fields, request: &mut Request, notes: &mut Notes) -> Result<(), Error> {
+    let Request { conversation, reply, .. } = request;
     conversation.model = fields.take("model")?.unwrap_or_default();
     let input = fields.text("input", "the text to speak is missing")?;
     let field: Value = fields.take("voice")?.unwrap_or_default();
@@ -53,12 +49,8 @@ pub(crate) fn read_speech(
 }
 
 /// Reads a form with a recording to transcribe.
-pub(crate) fn read_recording(
-    body: &[u8],
-    conversation: &mut Conversation,
-    reply: &mut Reply,
-    notes: &mut Notes,
-) -> Result<(), Error> {
+pub(crate) fn read_recording(body: &[u8], request: &mut Request, notes: &mut Notes) -> Result<(), Error> {
+    let Request { conversation, reply, .. } = request;
     let mut file = None;
     conversation.system.push(INSTRUCTION.to_owned());
     for field in multipart::fields(body)? {

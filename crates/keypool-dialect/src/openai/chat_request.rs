@@ -11,24 +11,20 @@ use crate::{
     content::{self, Content},
     conversation::Transcript,
     fields::{self, Fields, Notes},
-    request::Reply,
+    request::Request,
     tools,
 };
 
-pub(crate) fn read(
-    mut fields: Fields,
-    conversation: &mut Conversation,
-    reply: &mut Reply,
-    notes: &mut Notes,
-) -> Result<(), Error> {
-    reply.include_usage = read_stream_options(&mut fields, notes);
+pub(crate) fn read(mut fields: Fields, request: &mut Request, notes: &mut Notes) -> Result<(), Error> {
+    request.reply.include_usage = read_stream_options(&mut fields, notes);
     if !fields.has("messages") && fields.has("input") {
         // Cursor sends the body of a Responses request here, and expects a chat completion.
-        return responses_request::read(fields, conversation, reply, notes);
+        return responses_request::read(fields, request, notes);
     }
     fields.check_path("messages")?;
-    conversation.read(&mut fields, notes)?;
-    read_functions(&mut fields, conversation, reply, notes)?;
+    request.conversation.read(&mut fields, notes)?;
+    read_functions(&mut fields, request, notes)?;
+    let conversation = &mut request.conversation;
     read_sampling(&mut fields, &mut conversation.sampling, notes)?;
     if let Some(format) = fields.raw("response_format") {
         conversation.format = tools::read_format(format, "response_format")?;
@@ -91,12 +87,8 @@ fn read_sampling(fields: &mut Fields, sampling: &mut Sampling, notes: &mut Notes
 }
 
 /// Reads the older form of tools: one call, without an id.
-fn read_functions(
-    fields: &mut Fields,
-    conversation: &mut Conversation,
-    reply: &mut Reply,
-    notes: &mut Notes,
-) -> Result<(), Error> {
+fn read_functions(fields: &mut Fields, request: &mut Request, notes: &mut Notes) -> Result<(), Error> {
+    let Request { conversation, reply, .. } = request;
     if let Some(functions) = fields.take::<Vec<Value>>("functions")?.filter(|functions| !functions.is_empty()) {
         conversation.single_call = true;
         reply.legacy_functions = true;

@@ -9,18 +9,14 @@ use crate::{
     conversation::Transcript,
     fields::{self, Fields, Notes},
     media,
-    request::Reply,
+    request::Request,
     tools::{self, known_as},
 };
 
 const LOGPROBS: &str = "message.output_text.logprobs";
 
-pub(crate) fn read(
-    mut fields: Fields,
-    conversation: &mut Conversation,
-    reply: &mut Reply,
-    notes: &mut Notes,
-) -> Result<(), Error> {
+pub(crate) fn read(mut fields: Fields, request: &mut Request, notes: &mut Notes) -> Result<(), Error> {
+    let Request { conversation, reply, .. } = request;
     fields.check_path("input")?;
     reply.settings = responses_response::settings(&fields);
     refuse_stored(&mut fields, notes)?;
