@@ -57,9 +57,7 @@ pub(crate) fn read_recording(body: &[u8], request: &mut Request, notes: &mut Not
         match field.name {
             "file" => file = Some(field),
             "model" => field.text()?.trim().clone_into(&mut conversation.model),
-            "language" => {
-                conversation.system.push(format!("The language is {} (ISO 639-1).", field.text()?));
-            }
+            "language" => conversation.system.push(format!("The language is {} (ISO 639-1).", field.text()?)),
             "prompt" => {
                 conversation.system.push(format!("What came before it, or how words are spelled: {}", field.text()?));
             }
@@ -169,19 +167,20 @@ const WAV_HEAD: usize = 44;
 
 fn wav_head(rate: u32, length: usize) -> Vec<u8> {
     let length = u32::try_from(length).unwrap_or(u32::MAX - 36);
-    let mut head = Vec::with_capacity(WAV_HEAD);
-    head.extend_from_slice(b"RIFF");
-    head.extend_from_slice(&(36 + length).to_le_bytes());
-    head.extend_from_slice(b"WAVEfmt ");
-    head.extend_from_slice(&16_u32.to_le_bytes());
-    // PCM format, one channel.
-    head.extend_from_slice(&[1, 0, 1, 0]);
-    head.extend_from_slice(&rate.to_le_bytes());
-    head.extend_from_slice(&rate.saturating_mul(2).to_le_bytes());
-    head.extend_from_slice(&[2, 0, 16, 0]);
-    head.extend_from_slice(b"data");
-    head.extend_from_slice(&length.to_le_bytes());
-    head
+    [
+        &b"RIFF"[..],
+        &(36 + length).to_le_bytes(),
+        b"WAVEfmt ",
+        &16_u32.to_le_bytes(),
+        // PCM format, one channel.
+        &[1, 0, 1, 0],
+        &rate.to_le_bytes(),
+        &rate.saturating_mul(2).to_le_bytes(),
+        &[2, 0, 16, 0],
+        b"data",
+        &length.to_le_bytes(),
+    ]
+    .concat()
 }
 
 /// A writer that collects a transcript, or streams it as events.

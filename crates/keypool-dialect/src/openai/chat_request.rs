@@ -128,7 +128,6 @@ fn read_thinking(fields: &mut Fields, conversation: &mut Conversation, notes: &m
 
 /// Reads the additional fields of Google's own compatible endpoint.
 fn read_google(fields: &mut Fields, conversation: &mut Conversation, notes: &mut Notes) -> Result<(), Error> {
-    const GOOGLE: &str = "extra_body.google";
     const THINKING: &str = "extra_body.google.thinking_config";
     let mut nested = None;
     if let Some(mut extra) = fields.take::<Fields>("extra_body")? {
@@ -154,7 +153,7 @@ fn read_google(fields: &mut Fields, conversation: &mut Conversation, notes: &mut
         }
         config.finish(THINKING, notes)?;
     }
-    google.finish(GOOGLE, notes)
+    google.finish("extra_body.google", notes)
 }
 
 #[derive(Deserialize)]

@@ -13,8 +13,6 @@ use crate::{
     tools::{self, known_as},
 };
 
-const LOGPROBS: &str = "message.output_text.logprobs";
-
 pub(crate) fn read(mut fields: Fields, request: &mut Request, notes: &mut Notes) -> Result<(), Error> {
     let Request { conversation, reply, .. } = request;
     fields.check_path("input")?;
@@ -24,7 +22,7 @@ pub(crate) fn read(mut fields: Fields, request: &mut Request, notes: &mut Notes)
     let sampling = &mut conversation.sampling;
     sampling.logprobs = fields.count("top_logprobs")?.filter(|top| *top > 0);
     for include in fields.take::<Vec<String>>("include")?.unwrap_or_default() {
-        if include == LOGPROBS {
+        if include == "message.output_text.logprobs" {
             sampling.logprobs.get_or_insert(0);
         } else {
             notes.ignore("include");
