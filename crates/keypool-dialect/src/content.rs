@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     Call, Error, Media, Part, Role,
+    anthropic::response::IMAGE,
     conversation::Transcript,
     fields::{self, Notes},
     media,
@@ -54,7 +55,7 @@ pub(crate) fn say(role: Role, content: Content, place: &str, transcript: &mut Tr
 }
 
 /// Takes a text that the part at `place` must have.
-fn needed(part: &mut Value, name: &str, place: &str) -> Result<String, Error> {
+pub(crate) fn needed(part: &mut Value, name: &str, place: &str) -> Result<String, Error> {
     fields::take_text(part, name).ok_or_else(|| Error::invalid(format!("{place}.{name}"), "Field required"))
 }
 
@@ -92,10 +93,11 @@ fn read_part(role: Role, mut value: Value, place: &str, transcript: &mut Transcr
                 transcript.notes.refuse(Error::invalid(format!("{place}.citations"), why))?;
             }
             for part in parts(value, place, transcript.notes)? {
-                transcript.say(role, part);
+                transcript.say(role, if role == Role::Model { image_or(part) } else { part });
             }
         }
-        // The model gets all else that another provider wrote as text, and what clients sent to its tools.
+        // Everything else from another provider is passed to the model as text, as are the results for that provider's
+        // tools.
         kind if role == Role::Model && !kind.is_empty() || is_foreign(&value) => {
             transcript.say(role, Part::Text(as_text(&value)));
         }
@@ -105,6 +107,17 @@ fn read_part(role: Role, mut value: Value, place: &str, transcript: &mut Transcr
         }
     }
     Ok(())
+}
+
+/// Returns the image that a text of the model consists of, as in our messages for Anthropic's clients.
+fn image_or(part: Part) -> Part {
+    let Part::Text(text) = &part else { return part };
+    let image = text.trim().strip_prefix(IMAGE).and_then(|rest| rest.strip_suffix(')')?.split_once(";base64,"));
+    let is_base64 = |data: &str| data.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte));
+    match image.filter(|(_, data)| is_base64(data)) {
+        Some((mime, data)) => Part::Media(media::base64(mime.to_owned(), data.to_owned())),
+        None => part,
+    }
 }
 
 /// Reads a tool result as lines of text and media. An unknown part becomes text, so that the conversation can go on.
@@ -126,6 +139,9 @@ pub(crate) fn result(content: Option<Content>, place: &str, notes: &mut Notes) -
                 part => media.push(part),
             }
         }
+    }
+    if output.is_empty() && !media.is_empty() {
+        output = format!("Number of files, which follow the results in the order of the calls: {}", media.len());
     }
     Ok((output, media))
 }

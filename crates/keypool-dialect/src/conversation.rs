@@ -89,7 +89,7 @@ pub enum MediaData {
     Base64(String),
     /// A URI that Gemini fetches itself: a file of its Files API, `gs://…`, or a video at youtube.com.
     GeminiUri(String),
-    /// A URL on the web. [`Encoder`](crate::Encoder) rejects it; replace it with [`Base64`](Self::Base64) to send it.
+    /// A URL on the web. [`NativeRequest::generate`](crate::NativeRequest::generate) rejects it; replace it with [`Base64`](Self::Base64) to send it.
     Remote {
         /// The URL.
         url: String,
@@ -322,6 +322,36 @@ impl Conversation {
         Ok(())
     }
 
+    /// Reads the instructions and the messages in the fields of these names, after all other fields.
+    pub(crate) fn read_messages(
+        &mut self,
+        mut fields: Fields,
+        [instructions, messages]: [&str; 2],
+        read: fn(Value, &str, &mut Transcript<'_>) -> Result<(), Error>,
+        notes: &mut Notes,
+    ) -> Result<(), Error> {
+        let mut transcript = Transcript::new(notes);
+        if let Some(given) = fields.take::<Content>(instructions)? {
+            transcript.system(given, instructions)?;
+        }
+        let given = match fields.raw(messages) {
+            Some(Value::Array(given)) => given,
+            // A text is one message of the Responses API.
+            Some(one @ (Value::String(_) | Value::Object(_))) if messages == "input" => vec![one],
+            Some(_) => return Err(Error::invalid(messages, "expected a list")),
+            None => return Err(Error::invalid(messages, "Field required")),
+        };
+        fields.finish("", transcript.notes)?;
+        self.check_tool_choice(transcript.notes)?;
+        if given.is_empty() {
+            return Err(Error::invalid(messages, "at least one message is required"));
+        }
+        for (index, message) in given.into_iter().enumerate() {
+            read(message, &format!("{messages}[{index}]"), &mut transcript)?;
+        }
+        transcript.finish(self)
+    }
+
     /// Iterates over all images, sounds and documents.
     pub fn media_mut(&mut self) -> impl Iterator<Item = &mut Media> {
         self.turns.iter_mut().flat_map(|turn| &mut turn.parts).filter_map(|part| match part {
@@ -333,7 +363,7 @@ impl Conversation {
     /// Adds the thought signatures of earlier calls that are missing in the caller's messages.
     ///
     /// Gemini sends a signature with a call and expects it back with the call. A call's id (64 characters) is too short
-    /// to contain it, so the gateway stores the [signatures](crate::Answer::take_signatures) of its responses by id,
+    /// to contain it, so the gateway stores the [signatures](crate::ResponseTranslator::take_signatures) of its responses by id,
     /// and `lookup` finds them. A call without a known signature is sent with a value that makes Gemini skip the check.
     pub fn restore_signatures(&mut self, mut lookup: impl FnMut(&str) -> Option<String>) {
         for part in self.turns.iter_mut().flat_map(|turn| &mut turn.parts) {

@@ -122,8 +122,8 @@ pub struct Source {
 
 /// The result of an attempt, after the whole response was read.
 ///
-/// If it [is retryable](Self::is_retryable) and the answer [has not begun](crate::Answer::has_begun), make
-/// [another attempt](crate::Answer::restart) with another key.
+/// If it [is retryable](Self::is_retryable) and the answer [has not begun](crate::ResponseTranslator::has_begun), make
+/// [another attempt](crate::ResponseTranslator::restart) with another key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {

@@ -187,6 +187,14 @@ pub(crate) fn object<const N: usize>(members: [(&str, Value); N]) -> Value {
     Value::Object(members.map(|(name, value)| (name.to_owned(), value)).collect())
 }
 
+/// Adds the members of an object to another. Any other value replaces it.
+pub(crate) fn merge(value: &mut Value, more: Value) {
+    match (value.as_object_mut(), more) {
+        (Some(members), Value::Object(more)) => members.extend(more),
+        (_, more) => *value = more,
+    }
+}
+
 /// Removes the members that are `null`; returns `null` if none is left.
 pub(crate) fn without_nulls(mut object: Value) -> Value {
     if let Some(members) = object.as_object_mut() {

@@ -13,7 +13,7 @@ type Body = Map<String, Value>;
 pub fn without_gateway_parts(frontend: Frontend, body: &[u8]) -> Option<Bytes> {
     let (marks, strip): (&[&str], fn(&mut Body)) = match frontend {
         // An empty list is the content of a message without text.
-        Frontend::Messages => (&[messages::SIGNATURE, "_kp", "[]"], strip_messages),
+        Frontend::Messages => (&[messages::SIGNATURE, messages::IMAGE, "_kp", "[]"], strip_messages),
         Frontend::Chat => (&["_kp"], strip_chat),
         Frontend::Responses => (&["\"rs_kp", "\"fc_kp"], strip_responses),
         _ => return None,
@@ -36,14 +36,15 @@ fn begins(value: &Value, front: &str) -> bool {
     value.as_str().is_some_and(|text| text.starts_with(front))
 }
 
-/// Removes our blocks, and what Anthropic refuses although we sent it: blank texts, and messages without content.
+/// Removes our blocks and images, and what Anthropic refuses although we sent it: blank texts, and messages without content.
 /// Thinking is switched off if Anthropic would expect its own thinking block before the open calls.
 fn strip_messages(request: &mut Body) {
     let Some(history) = request.get_mut("messages").and_then(Value::as_array_mut) else { return };
     let is_ours = |block: &Value| {
         [&block["id"], &block["tool_use_id"]].into_iter().any(|id| begins(id, messages::SEARCH))
             || block["type"] == "thinking" && block["signature"] == messages::SIGNATURE
-            || block["type"] == "text" && block["text"].as_str().is_some_and(|text| text.trim().is_empty())
+            || block["type"] == "text"
+                && block["text"].as_str().is_some_and(|it| it.trim().is_empty() || it.starts_with(messages::IMAGE))
     };
     history.retain_mut(|message| {
         if message["role"] != "assistant" {

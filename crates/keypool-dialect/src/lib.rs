@@ -1,7 +1,7 @@
 //! Translation between OpenAI's and Anthropic's APIs and Gemini's, with one intermediate form, the [`Conversation`].
 //!
-//! A [`Frontend`] parses a request into a [`Conversation`]. An [`Encoder`] turns that into Gemini's native request. A
-//! [`Decoder`] turns Gemini's response, whole or streamed, into [`Event`]s, and an [`Answer`] writes these in the
+//! A [`Frontend`] parses a request into a [`Conversation`]. That is encoded as a [`NativeRequest`] for Gemini. A
+//! [`Decoder`] turns Gemini's response, whole or streamed, into [`Event`]s, and an [`ResponseTranslator`] writes these in the
 //! caller's dialect. This crate does no I/O: bytes in, bytes out.
 //!
 //! ```
@@ -35,7 +35,6 @@
 //! # Ok::<(), keypool_dialect::Error>(())
 //! ```
 
-mod answer;
 pub mod anthropic;
 mod content;
 mod conversation;
@@ -51,8 +50,8 @@ pub mod openai;
 mod request;
 mod sse;
 mod tools;
+mod translator;
 
-pub use answer::Answer;
 pub use conversation::{
     Call, Conversation, Effort, Format, Media, MediaData, Modality, Origin, Part, Role, Sampling, Thinking, Tool,
     ToolChoice, ToolResult, Turn,
@@ -60,6 +59,7 @@ pub use conversation::{
 pub use error::{Error, ErrorKind};
 pub use event::{Event, Finish, Outcome, Source, Token, Usage};
 pub use foreign::without_gateway_parts;
-pub use gemini::{Decoder, Encoder, NativeRequest};
+pub use gemini::{Decoder, NativeRequest};
 pub use multipart::model_of_form;
 pub use request::{Frontend, Mode, Request};
+pub use translator::ResponseTranslator;

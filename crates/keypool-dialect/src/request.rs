@@ -2,14 +2,13 @@
 
 use std::collections::HashMap;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::{
-    Answer, Conversation, Encoder, Error, NativeRequest, Origin, Tool,
-    answer::Writer,
-    anthropic,
+    Conversation, Error, NativeRequest, Origin, ResponseTranslator, Tool, anthropic,
     fields::{Fields, Notes},
     openai,
+    translator::Writer,
 };
 
 /// An API that is translated to Gemini's through a [`Conversation`].
@@ -24,8 +23,6 @@ pub enum Frontend {
     Speech,
     /// OpenAI's `/v1/audio/transcriptions`.
     Transcription,
-    /// OpenAI's `/v1/audio/translations`.
-    Translation,
     /// Anthropic's `/v1/messages`.
     Messages,
 }
@@ -46,17 +43,16 @@ impl Frontend {
     /// 400 for a field that is invalid or cannot be served; [`Error::param`] names it.
     pub fn parse(self, body: &[u8], mode: Mode) -> Result<Request, Error> {
         let mut notes = Notes::new(mode == Mode::Strict);
-        let (mut conversation, mut reply) = (Conversation::default(), Reply::default());
-        let (into, reply_to) = (&mut conversation, &mut reply);
+        let (conversation, reply, ignored) = Default::default();
+        let mut request = Request { conversation, frontend: self, reply, ignored };
         match self {
-            Self::Chat => openai::chat_request::read(Fields::read(body)?, into, reply_to, &mut notes)?,
-            Self::Responses => openai::responses_request::read(Fields::read(body)?, into, reply_to, &mut notes)?,
-            Self::Messages => anthropic::request::read(Fields::read(body)?, into, &mut notes)?,
-            Self::Speech => openai::audio::read_speech(Fields::read(body)?, into, reply_to, &mut notes)?,
-            Self::Transcription | Self::Translation => {
-                openai::audio::read_recording(body, self == Self::Translation, into, reply_to, &mut notes)?;
-            }
+            Self::Chat => openai::chat_request::read(Fields::read(body)?, &mut request, &mut notes)?,
+            Self::Responses => openai::responses_request::read(Fields::read(body)?, &mut request, &mut notes)?,
+            Self::Messages => anthropic::request::read(Fields::read(body)?, &mut request.conversation, &mut notes)?,
+            Self::Speech => openai::audio::read_speech(Fields::read(body)?, &mut request, &mut notes)?,
+            Self::Transcription => openai::audio::read_recording(body, &mut request, &mut notes)?,
         }
+        let Request { conversation, reply, .. } = &mut request;
         if conversation.model.trim().is_empty() {
             return Err(Error::invalid("model", "the name of a model is required"));
         }
@@ -66,7 +62,8 @@ impl Frontend {
         reply.model.clone_from(&conversation.model);
         let origin = |tool: &Tool| Some((tool.name.clone(), tool.origin.clone()?));
         reply.origins = conversation.tools.iter().filter_map(origin).collect();
-        Ok(Request { frontend: self, conversation, reply, ignored: notes.into_ignored() })
+        request.ignored = notes.into_ignored();
+        Ok(request)
     }
 
     /// Returns the prefix of call ids.
@@ -74,14 +71,13 @@ impl Frontend {
         if self == Self::Messages { "toolu_" } else { "call_" }
     }
 
-    pub(crate) fn writer(self, stream: bool, reply: &Reply, unique: &str, created: i64) -> Box<dyn Writer> {
-        let reply = Reply { unique: unique.to_owned(), created, ..reply.clone() };
+    pub(crate) fn writer(self, stream: bool, reply: Reply) -> Box<dyn Writer> {
         match self {
             Self::Chat => Box::new(openai::chat_response::Chat::new(reply, stream)),
             Self::Responses => Box::new(openai::responses_response::Response::new(reply, stream)),
             Self::Messages => Box::new(anthropic::response::Message::new(reply, stream)),
             Self::Speech => Box::new(openai::audio::Speech::new(&reply)),
-            Self::Transcription | Self::Translation => Box::new(openai::audio::Transcript::new(&reply, stream)),
+            Self::Transcription => Box::new(openai::audio::Transcript::new(&reply, stream)),
         }
     }
 }
@@ -92,7 +88,7 @@ pub struct Request {
     /// The conversation. Its model may be replaced (alias, fallback); the response names the model of the request.
     pub conversation: Conversation,
     frontend: Frontend,
-    reply: Reply,
+    pub(crate) reply: Reply,
     ignored: Vec<String>,
 }
 
@@ -110,16 +106,16 @@ impl Request {
     /// Encodes the request for Gemini.
     ///
     /// # Errors
-    /// The same as those of [`Encoder::generate`].
+    /// The same as those of [`NativeRequest::generate`].
     pub fn encode(&self) -> Result<NativeRequest, Error> {
-        Encoder::new(&self.conversation).generate()
+        NativeRequest::generate(&self.conversation)
     }
 
     /// Creates the translator of the response. `unique` is a text of up to 24 letters and digits that no other response
     /// has; `created` is in seconds since 1970.
-    pub fn answer(&self, unique: &str, created: i64) -> Answer {
-        let unique: String = unique.chars().filter(char::is_ascii_alphanumeric).take(24).collect();
-        Answer::new(self.frontend, &self.conversation, &self.reply, (&unique, created))
+    pub fn answer(&self, unique: &str, created: i64) -> ResponseTranslator {
+        let unique = unique.chars().filter(char::is_ascii_alphanumeric).take(24).collect();
+        ResponseTranslator::new(self.frontend, &self.conversation, Reply { unique, created, ..self.reply.clone() })
     }
 }
 
@@ -136,11 +132,16 @@ pub(crate) struct Reply {
     /// Tools that are not plain functions, by the names that the model sees.
     pub(crate) origins: HashMap<String, Origin>,
     /// The request's settings that a response of the Responses API repeats.
-    pub(crate) settings: Map<String, Value>,
+    pub(crate) settings: Value,
     pub(crate) form: Form,
 }
 
 impl Reply {
+    /// Returns the id of the response: Gemini's own, if there is one, after the dialect's prefix.
+    pub(crate) fn id(&self, prefix: &str, upstream: &str) -> String {
+        format!("{prefix}{}", if upstream.is_empty() { &self.unique } else { upstream })
+    }
+
     pub(crate) fn media_type(&self) -> &'static str {
         match self.form {
             Form::Json => "application/json",

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, fields::merge};
 
 /// Maximum size of an event in bytes; it is large because a whole image is one event. A longer event is an error.
 const MAX_EVENT: usize = 32 << 20;
@@ -86,9 +86,7 @@ pub(crate) fn write_data(value: &Value, out: &mut Vec<u8>) {
 /// Writes an event with a name, which is also its first member, `type`.
 pub(crate) fn write_event(name: &str, value: Value, out: &mut Vec<u8>) {
     let mut event = json!({ "type": name });
-    if let (Some(members), Value::Object(value)) = (event.as_object_mut(), value) {
-        members.extend(value);
-    }
+    merge(&mut event, value);
     out.extend(format!("event: {name}\n").as_bytes());
     write_data(&event, out);
 }

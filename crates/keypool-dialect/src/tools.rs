@@ -1,7 +1,5 @@
 //! Tools and tool choices in every form that clients send: nested, flat, or Anthropic's.
 
-use std::collections::HashSet;
-
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -27,7 +25,6 @@ pub(crate) fn read(
     conversation: &mut Conversation,
     notes: &mut Notes,
 ) -> Result<(), Error> {
-    let mut taken = conversation.tools.iter().map(|tool| tool.name.clone()).collect();
     for (index, mut tool) in tools.into_iter().enumerate() {
         let place = format!("{field}[{index}]");
         let kind = tool["type"].as_str().unwrap_or_default();
@@ -39,7 +36,7 @@ pub(crate) fn read(
             }
             for (number, tool) in tools.iter().enumerate() {
                 let place = format!("{place}.tools[{number}]");
-                read_one(tool.clone(), Some(namespace), &place, &mut taken, conversation, notes)?;
+                read_one(tool.clone(), Some(namespace), &place, conversation, notes)?;
             }
         } else if kind.starts_with("web_search") {
             // In OpenAI's form, and in Anthropic's.
@@ -51,18 +48,17 @@ pub(crate) fn read(
             }
             conversation.web_search = true;
         } else {
-            read_one(tool, None, &place, &mut taken, conversation, notes)?;
+            read_one(tool, None, &place, conversation, notes)?;
         }
     }
     Ok(())
 }
 
-/// Reads a function, or a tool that takes text, in any form. `taken` has the names of the tools before it.
+/// Reads a function, or a tool that takes text, in any form.
 fn read_one(
     mut tool: Value,
     namespace: Option<&str>,
     place: &str,
-    taken: &mut HashSet<String>,
     conversation: &mut Conversation,
     notes: &mut Notes,
 ) -> Result<(), Error> {
@@ -92,31 +88,34 @@ fn read_one(
         notes.ignore("tools.strict");
     }
     let known_as = known_as(namespace, &name);
-    if !taken.insert(known_as.clone()) {
+    if conversation.tools.iter().any(|tool| tool.name == known_as) {
         return notes.refuse(Error::invalid(format!("{place}.name"), "another tool has this name"));
     }
     let origin =
         (takes_text || known_as != name).then(|| Origin { namespace: namespace.map(str::to_owned), name, takes_text });
-    let mut about = vec![fields::take_text(&mut tool, "description").unwrap_or_default()];
+    let description = description(&tool, takes_text);
+    let input = || json!({ "type": "object", "properties": { "input": { "type": "string" } }, "required": ["input"] });
+    let parameters = if takes_text { Some(input()) } else { schema.filter(|schema| *schema != json!({})) };
+    conversation.tools.push(Tool { name: known_as, description, parameters, origin });
+    Ok(())
+}
+
+/// Returns the description of a tool with the examples or the grammar of its input, for which Gemini has no fields.
+fn description(tool: &Value, takes_text: bool) -> Option<String> {
+    let mut about = vec![tool["description"].as_str().unwrap_or_default().to_owned()];
     if let Some(examples) = tool["input_examples"].as_array().filter(|examples| !examples.is_empty()) {
         let examples: Vec<String> = examples.iter().map(Value::to_string).collect();
         about.push(format!("Examples of its input:\n{}", examples.join("\n")));
     }
-    let mut parameters = schema.filter(|schema| *schema != json!({}));
-    if takes_text {
-        // Chat completions nest the grammar.
-        let format = fields::take(&mut tool, "format");
-        let grammar = format.get("grammar").unwrap_or(&format);
-        if let (Some(syntax), Some(definition)) = (grammar["syntax"].as_str(), grammar["definition"].as_str()) {
-            about.push(format!("The input is text by this grammar ({syntax}):\n{definition}"));
-        }
-        let properties = json!({ "input": { "type": "string" } });
-        parameters = Some(json!({ "type": "object", "properties": properties, "required": ["input"] }));
+    // Chat completions nest the grammar.
+    let grammar = tool["format"].get("grammar").unwrap_or(&tool["format"]);
+    if let (true, Some(syntax), Some(definition)) =
+        (takes_text, grammar["syntax"].as_str(), grammar["definition"].as_str())
+    {
+        about.push(format!("The input is text by this grammar ({syntax}):\n{definition}"));
     }
     about.retain(|about| !about.is_empty());
-    let description = Some(about.join("\n\n")).filter(|about| !about.is_empty());
-    conversation.tools.push(Tool { name: known_as, description, parameters, origin });
-    Ok(())
+    Some(about.join("\n\n")).filter(|about| !about.is_empty())
 }
 
 /// Returns the text argument of a custom tool; all arguments as JSON if the model did not use the field `input`.

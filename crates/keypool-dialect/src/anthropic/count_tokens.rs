@@ -1,5 +1,5 @@
 //! `/v1/messages/count_tokens`: the request is [parsed](crate::Frontend::parse) like one for a message, and
-//! [encoded](crate::Encoder::count_tokens) as Gemini's `countTokens`.
+//! [encoded](crate::NativeRequest::count_tokens) as Gemini's `countTokens`.
 
 use bytes::Bytes;
 use serde_json::{Value, json};

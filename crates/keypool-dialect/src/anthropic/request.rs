@@ -13,25 +13,12 @@ use crate::{
 
 pub(crate) fn read(mut fields: Fields, conversation: &mut Conversation, notes: &mut Notes) -> Result<(), Error> {
     fields.check_path("messages")?;
-    let messages: Vec<Value> = fields.take("messages")?.ok_or_else(|| Error::invalid("messages", "Field required"))?;
     conversation.read(&mut fields, notes)?;
     read_output(&mut fields, conversation, notes)?;
-    let mut transcript = Transcript::new(notes);
-    if let Some(system) = fields.take::<Content>("system")? {
-        transcript.system(system, "system")?;
-    }
     if fields.refers("thread") {
         return Err(Error::invalid("thread", "nothing is stored here: send the whole conversation, without thread"));
     }
-    fields.finish("", transcript.notes)?;
-    conversation.check_tool_choice(transcript.notes)?;
-    if messages.is_empty() {
-        return Err(Error::invalid("messages", "at least one message is required"));
-    }
-    for (index, message) in messages.into_iter().enumerate() {
-        read_message(message, &format!("messages[{index}]"), &mut transcript)?;
-    }
-    transcript.finish(conversation)
+    conversation.read_messages(fields, ["system", "messages"], read_message, notes)
 }
 
 /// Reads the thinking effort and the response format.

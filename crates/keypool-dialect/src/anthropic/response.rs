@@ -4,16 +4,12 @@ use std::collections::HashSet;
 
 use serde_json::{Value, json};
 
-use crate::{Call, Error, Event, Finish, Frontend, Source, Usage, answer::Writer, request::Reply, sse};
+use crate::{Call, Error, Event, Finish, Frontend, Source, Usage, request::Reply, sse, translator::Writer};
 
 /// The signature of Gemini's thoughts, by which they are removed before a conversation is sent to Anthropic.
 pub(crate) const SIGNATURE: &str = "keypool";
 /// The prefix of the ids of our searches.
 pub(crate) const SEARCH: &str = "srvtoolu_kp";
-
-fn id(upstream: &str, reply: &Reply) -> String {
-    format!("msg_{}", if upstream.is_empty() { &reply.unique } else { upstream })
-}
 
 fn stop_reason(reason: Option<Finish>) -> &'static str {
     match reason {
@@ -33,10 +29,8 @@ fn usage(usage: Usage) -> Value {
     })
 }
 
-/// Returns an image as Markdown, because responses of this dialect have no image block.
-fn image(mime: &str, data: &str) -> String {
-    format!("![](data:{mime};base64,{data})")
-}
+/// The start of an image in Markdown, which is a text block of its own: responses of this dialect have no image block.
+pub(crate) const IMAGE: &str = "![](data:";
 
 /// Returns each page once.
 fn pages(sources: &[Source]) -> Vec<&Source> {
@@ -91,7 +85,7 @@ enum Open {
 
 impl Message {
     pub(crate) fn new(reply: Reply, stream: bool) -> Self {
-        let (id, usage) = (id("", &reply), Usage::default());
+        let (id, usage) = (reply.id("msg_", ""), Usage::default());
         let (content, blank) = (Vec::new(), String::new());
         Self { reply, stream, id, begun: false, content, open: None, blank, finish: None, usage }
     }
@@ -195,10 +189,14 @@ impl Message {
 impl Writer for Message {
     fn event(&mut self, event: &Event, out: &mut Vec<u8>) {
         match event {
-            Event::Start { id: upstream } => self.id = id(upstream, &self.reply),
+            Event::Start { id: upstream } => self.id = self.reply.id("msg_", upstream),
             Event::Text { choice: 0, text } => self.say(Open::Text, text, out),
             Event::Thought { choice: 0, text } => self.say(Open::Thinking, text, out),
-            Event::Media { choice: 0, mime, data } => self.say(Open::Text, &image(mime, data), out),
+            Event::Media { choice: 0, mime, data } => {
+                self.close(out);
+                self.say(Open::Text, &format!("{IMAGE}{mime};base64,{data})"), out);
+                self.close(out);
+            }
             Event::Call { choice: 0, call: Call { id, name, args, .. } } => {
                 let input = if self.stream { json!({}) } else { args.clone() };
                 self.start(json!({ "type": "tool_use", "id": id, "name": name, "input": input }), out);

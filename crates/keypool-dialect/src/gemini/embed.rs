@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{bare_model, path};
+use super::bare_model;
 use crate::{Error, NativeRequest, fields::take};
 
 /// Maximum number of texts in one request.
@@ -12,7 +12,6 @@ pub(crate) const MAX: usize = 100;
 const UNEVEN: (&str, usize) = ("gemini-embedding-001", 3_072);
 
 pub(crate) fn request(model: &str, texts: &[String], dimensions: Option<u32>) -> Result<NativeRequest, Error> {
-    let path = path(model, ":batchEmbedContents")?;
     let name = format!("models/{}", bare_model(model));
     let request = |text: &String| {
         let mut request = json!({ "model": name, "content": { "parts": [{ "text": text }] } });
@@ -22,7 +21,7 @@ pub(crate) fn request(model: &str, texts: &[String], dimensions: Option<u32>) ->
         request
     };
     let requests: Vec<Value> = texts.iter().map(request).collect();
-    Ok(NativeRequest { path, body: json!({ "requests": requests }).to_string().into() })
+    NativeRequest::new(model, ":batchEmbedContents", &json!({ "requests": requests }))
 }
 
 /// Adds the vectors of a response to `vectors`; returns the number of used tokens.

@@ -8,8 +8,7 @@ mod schema;
 mod sources;
 mod thinking;
 
-pub(crate) use request::path;
-pub use request::{Encoder, NativeRequest};
+pub use request::NativeRequest;
 pub use response::Decoder;
 
 /// Returns a model's name without the prefixes that callers put before it.

@@ -24,56 +24,47 @@ pub struct NativeRequest {
     pub body: Bytes,
 }
 
-/// An encoder of a conversation for Gemini.
-#[derive(Debug)]
-pub struct Encoder<'c> {
-    conversation: &'c Conversation,
-}
-
-impl<'c> Encoder<'c> {
-    /// Creates an encoder for a conversation.
-    pub fn new(conversation: &'c Conversation) -> Self {
-        Self { conversation }
-    }
-
-    /// Returns the request for `generateContent`, or for `streamGenerateContent` if the conversation is streamed.
+impl NativeRequest {
+    /// Encodes a conversation for `generateContent`, or for `streamGenerateContent` if it is streamed.
     ///
     /// # Errors
     /// 400 for an invalid model name, for media that is still a URL on the web, and for a JSON schema that the model
     /// cannot follow beside the tools.
-    pub fn generate(&self) -> Result<NativeRequest, Error> {
-        let verb = if self.conversation.stream { ":streamGenerateContent?alt=sse" } else { ":generateContent" };
-        self.encode(verb, &self.request()?)
+    pub fn generate(conversation: &Conversation) -> Result<Self, Error> {
+        let verb = if conversation.stream { ":streamGenerateContent?alt=sse" } else { ":generateContent" };
+        Self::new(&conversation.model, verb, &encoded(conversation)?)
     }
 
-    /// Returns the request for `countTokens` of the same conversation.
+    /// Encodes a conversation for `countTokens`.
     ///
     /// # Errors
     /// The same as those of [`generate`](Self::generate).
-    pub fn count_tokens(&self) -> Result<NativeRequest, Error> {
-        let mut request = self.request()?;
-        request["model"] = format!("models/{}", bare_model(&self.conversation.model)).into();
-        self.encode(":countTokens", &object([("generateContentRequest", request)]))
+    pub fn count_tokens(conversation: &Conversation) -> Result<Self, Error> {
+        let mut request = encoded(conversation)?;
+        request["model"] = format!("models/{}", bare_model(&conversation.model)).into();
+        Self::new(&conversation.model, ":countTokens", &object([("generateContentRequest", request)]))
     }
 
-    fn encode(&self, verb: &str, request: &Value) -> Result<NativeRequest, Error> {
-        Ok(NativeRequest { path: path(&self.conversation.model, verb)?, body: request.to_string().into() })
-    }
-
-    fn request(&self) -> Result<Value, Error> {
-        let conversation = &*adapted(self.conversation)?;
-        Body { conversation, names: Names::new(conversation) }.encode()
+    /// Creates a request for a model's method.
+    pub(super) fn new(model: &str, verb: &str, body: &Value) -> Result<Self, Error> {
+        Ok(Self { path: path(model, verb)?, body: body.to_string().into() })
     }
 }
 
-/// An encoder of the body of `generateContent`.
-struct Body<'c> {
+/// Returns the body of `generateContent`.
+fn encoded(conversation: &Conversation) -> Result<Value, Error> {
+    let conversation = &*adapted(conversation)?;
+    Encoder { conversation, names: Names::new(conversation) }.encode()
+}
+
+/// An encoder of a conversation.
+struct Encoder<'c> {
     /// The [adapted] conversation.
     conversation: &'c Conversation,
     names: Names,
 }
 
-impl Body<'_> {
+impl Encoder<'_> {
     fn encode(&self) -> Result<Value, Error> {
         let Conversation { system, cached_content, .. } = self.conversation;
         let parts: Vec<Value> = system.iter().filter(|text| !text.is_empty()).map(|text| text_part(text)).collect();
@@ -316,7 +307,7 @@ fn text_part(text: &str) -> Value {
 }
 
 /// Returns the path of a model's method.
-pub(crate) fn path(model: &str, verb: &str) -> Result<String, Error> {
+fn path(model: &str, verb: &str) -> Result<String, Error> {
     let name = bare_model(model);
     if name.is_empty() || name.len() > 256 || name.bytes().all(|byte| byte == b'.') {
         return Err(Error::invalid("model", "expected the name of a model, such as gemini-2.5-flash"));

@@ -149,7 +149,7 @@ impl Decoder {
             Some("PUP_LIMITED_DISABLED") => {
                 return Err(Error::new(ErrorKind::Unavailable, "the provider has disabled the API key that was used"));
             }
-            // Its call had no name.
+            // Set by a call without a name: kept.
             Some(_) if state.is_malformed() => {}
             Some(reason) => state.finish = Some(reason.to_owned()),
         }
@@ -157,7 +157,7 @@ impl Decoder {
     }
 
     fn part(&mut self, choice: u32, mut part: Value, events: &mut Vec<Event>) {
-        // The model, and with it this, may change between two responses.
+        // Read for each response: a fallback may have changed the model.
         let answers_by_call = self.answer_by_call && thinking::refuses_tools_beside_json(&self.model);
         let state = self.choices.entry(choice).or_default();
         state.has_parts = true;
@@ -242,7 +242,7 @@ impl Decoder {
         if self.choices.is_empty() {
             return self.block_reason.clone().map_or(Outcome::Truncated, Outcome::Blocked);
         }
-        if self.choices.values().all(|choice| choice.finish.is_none()) {
+        if self.choices.values().any(|choice| choice.finish.is_none()) {
             return Outcome::Truncated;
         }
         if self.choices.values().any(|choice| choice.says && !choice.is_malformed()) {

@@ -81,7 +81,7 @@ fn adapt(schema: &mut Value) {
 /// Moves a `$ref` with other fields beside it, or the content of an `allOf` of one, into an `anyOf` of one.
 fn part_reference(fields: &mut Map<String, Value>) {
     if fields.get("$ref").is_some_and(Value::is_string) {
-        // Both cannot be said. The reference says more.
+        // Gemini accepts only one of the two; the reference is kept.
         fields.shift_remove("anyOf");
         fields.shift_remove("allOf");
     } else if fields.contains_key("anyOf") {

@@ -18,19 +18,24 @@ impl Grounded {
         queries.filter_map(|query| query.as_str().map(str::to_owned)).collect()
     }
 
-    /// Returns each supported part of the text with its page.
+    /// Returns each supported part of the text with its page, or all pages at the end of the text if none is supported.
     pub(super) fn sources(&self) -> Vec<Source> {
+        let pages = self.grounding["groundingChunks"].as_array().map_or(&[][..], Vec::as_slice);
+        let letters = |end: usize| self.text[..end].chars().count();
+        let source = |(start, end), page: &Value| {
+            let field = |name: &str| page["web"][name].as_str().unwrap_or_default().to_owned();
+            let source = Source { start: letters(start), end: letters(end), url: field("uri"), title: field("title") };
+            Some(source).filter(|source| !source.url.is_empty())
+        };
         let mut sources = Vec::new();
         for support in self.grounding["groundingSupports"].as_array().into_iter().flatten() {
-            let Some((start, end)) = self.place(&support["segment"]) else { continue };
-            let letters = |end: usize| self.text[..end].chars().count();
-            for at in support["groundingChunkIndices"].as_array().into_iter().flatten().filter_map(Value::as_u64) {
-                let page = &self.grounding["groundingChunks"][at as usize]["web"];
-                let field = |name: &str| page[name].as_str().unwrap_or_default().to_owned();
-                let source =
-                    Source { start: letters(start), end: letters(end), url: field("uri"), title: field("title") };
-                sources.extend(Some(source).filter(|source| !source.url.is_empty()));
-            }
+            let Some(place) = self.place(&support["segment"]) else { continue };
+            let indices = support["groundingChunkIndices"].as_array().into_iter().flatten().filter_map(Value::as_u64);
+            sources.extend(indices.filter_map(|at| source(place, pages.get(at as usize)?)));
+        }
+        if sources.is_empty() {
+            let end = self.text.len();
+            sources.extend(pages.iter().filter_map(|page| source((end, end), page)));
         }
         sources
     }

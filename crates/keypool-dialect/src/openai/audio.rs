@@ -4,25 +4,26 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use crate::{
-    Conversation, Error, ErrorKind, Event, Finish, Frontend, Modality, Part, Role, Usage,
-    answer::Writer,
+    Error, ErrorKind, Event, Finish, Frontend, Modality, Part, Role, Usage,
     fields::{Fields, Notes},
     media, multipart,
-    request::{Form, Reply},
+    request::{Form, Reply, Request},
     sse,
+    translator::Writer,
 };
 
 /// OpenAI's voices, each with the most similar voice of Gemini. Any other name is taken as Gemini's own.
 const VOICES: &str = "alloy Kore, ash Orus, ballad Iapetus, cedar Algieba, coral Aoede, echo Charon, fable Puck, \
                       marin Sulafat, nova Leda, onyx Alnilam, sage Erinome, shimmer Zephyr, verse Fenrir";
 
+/// The instruction to transcribe a recording.
+const INSTRUCTION: &str = "Write down the speech in the recording, word for word, in the language in which it is \
+    spoken. Answer with that text alone: no introduction, no times, no names of speakers, no remarks. If nothing is \
+    spoken, answer with nothing.";
+
 /// Reads a request for speech.
-pub(crate) fn read_speech(
-    mut fields: Fields,
-    conversation: &mut Conversation,
-    reply: &mut Reply,
-    notes: &mut Notes,
-) -> Result<(), Error> {
+pub(crate) fn read_speech(mut fields: Fields, request: &mut Request, notes: &mut Notes) -> Result<(), Error> {
+    let Request { conversation, reply, .. } = request;
     conversation.model = fields.take("model")?.unwrap_or_default();
     let input = fields.text("input", "the text to speak is missing")?;
     let field: Value = fields.take("voice")?.unwrap_or_default();
@@ -47,31 +48,16 @@ pub(crate) fn read_speech(
     Ok(())
 }
 
-/// Reads a form with a recording to transcribe, or to translate into English.
-pub(crate) fn read_recording(
-    body: &[u8],
-    english: bool,
-    conversation: &mut Conversation,
-    reply: &mut Reply,
-    notes: &mut Notes,
-) -> Result<(), Error> {
+/// Reads a form with a recording to transcribe.
+pub(crate) fn read_recording(body: &[u8], request: &mut Request, notes: &mut Notes) -> Result<(), Error> {
+    let Request { conversation, reply, .. } = request;
     let mut file = None;
-    let what = if english {
-        "Write down the speech in the recording in English, translated where it is in another language."
-    } else {
-        "Write down the speech in the recording, word for word, in the language in which it is spoken."
-    };
-    conversation.system.push(format!(
-        "{what} Answer with that text alone: no introduction, no times, no names of speakers, no remarks. If nothing is \
-         spoken, answer with nothing."
-    ));
+    conversation.system.push(INSTRUCTION.to_owned());
     for field in multipart::fields(body)? {
         match field.name {
             "file" => file = Some(field),
             "model" => field.text()?.trim().clone_into(&mut conversation.model),
-            "language" if !english => {
-                conversation.system.push(format!("The language is {} (ISO 639-1).", field.text()?));
-            }
+            "language" => conversation.system.push(format!("The language is {} (ISO 639-1).", field.text()?)),
             "prompt" => {
                 conversation.system.push(format!("What came before it, or how words are spelled: {}", field.text()?));
             }
@@ -88,7 +74,7 @@ pub(crate) fn read_recording(
                     notes.refuse(Error::invalid("response_format", why))?;
                 }
             },
-            "stream" if !english => conversation.stream = field.text()?.trim() == "true",
+            "stream" => conversation.stream = field.text()?.trim() == "true",
             "user" | "chunking_strategy" => notes.ignore(field.name),
             name => notes.refuse(Error::invalid(name, "not supported for Gemini models; leave it out"))?,
         }
@@ -181,19 +167,20 @@ const WAV_HEAD: usize = 44;
 
 fn wav_head(rate: u32, length: usize) -> Vec<u8> {
     let length = u32::try_from(length).unwrap_or(u32::MAX - 36);
-    let mut head = Vec::with_capacity(WAV_HEAD);
-    head.extend_from_slice(b"RIFF");
-    head.extend_from_slice(&(36 + length).to_le_bytes());
-    head.extend_from_slice(b"WAVEfmt ");
-    head.extend_from_slice(&16_u32.to_le_bytes());
-    // PCM format, one channel.
-    head.extend_from_slice(&[1, 0, 1, 0]);
-    head.extend_from_slice(&rate.to_le_bytes());
-    head.extend_from_slice(&rate.saturating_mul(2).to_le_bytes());
-    head.extend_from_slice(&[2, 0, 16, 0]);
-    head.extend_from_slice(b"data");
-    head.extend_from_slice(&length.to_le_bytes());
-    head
+    [
+        &b"RIFF"[..],
+        &(36 + length).to_le_bytes(),
+        b"WAVEfmt ",
+        &16_u32.to_le_bytes(),
+        // PCM format, one channel.
+        &[1, 0, 1, 0],
+        &rate.to_le_bytes(),
+        &rate.saturating_mul(2).to_le_bytes(),
+        &[2, 0, 16, 0],
+        b"data",
+        &length.to_le_bytes(),
+    ]
+    .concat()
 }
 
 /// A writer that collects a transcript, or streams it as events.

@@ -11,25 +11,20 @@ use crate::{
     content::{self, Content},
     conversation::Transcript,
     fields::{self, Fields, Notes},
-    request::Reply,
+    request::Request,
     tools,
 };
 
-pub(crate) fn read(
-    mut fields: Fields,
-    conversation: &mut Conversation,
-    reply: &mut Reply,
-    notes: &mut Notes,
-) -> Result<(), Error> {
-    reply.include_usage = read_stream_options(&mut fields, notes);
+pub(crate) fn read(mut fields: Fields, request: &mut Request, notes: &mut Notes) -> Result<(), Error> {
+    request.reply.include_usage = read_stream_options(&mut fields, notes);
     if !fields.has("messages") && fields.has("input") {
         // Cursor sends the body of a Responses request here, and expects a chat completion.
-        return responses_request::read(fields, conversation, reply, notes);
+        return responses_request::read(fields, request, notes);
     }
     fields.check_path("messages")?;
-    let messages: Vec<Value> = fields.take("messages")?.ok_or_else(|| Error::invalid("messages", "is missing"))?;
-    conversation.read(&mut fields, notes)?;
-    read_functions(&mut fields, conversation, reply, notes)?;
+    request.conversation.read(&mut fields, notes)?;
+    read_functions(&mut fields, request, notes)?;
+    let conversation = &mut request.conversation;
     read_sampling(&mut fields, &mut conversation.sampling, notes)?;
     if let Some(format) = fields.raw("response_format") {
         conversation.format = tools::read_format(format, "response_format")?;
@@ -49,20 +44,8 @@ pub(crate) fn read(
     if fields.raw("web_search_options").is_some() {
         notes.ignore("web_search_options");
     }
-    let mut transcript = Transcript::new(notes);
-    // Anthropic's field, which some clients also send here.
-    if let Some(system) = fields.take::<Content>("system")? {
-        transcript.system(system, "system")?;
-    }
-    fields.finish("", transcript.notes)?;
-    conversation.check_tool_choice(transcript.notes)?;
-    if messages.is_empty() {
-        return Err(Error::invalid("messages", "expected at least one message"));
-    }
-    for (index, message) in messages.into_iter().enumerate() {
-        read_message(message, &format!("messages[{index}]"), &mut transcript)?;
-    }
-    transcript.finish(conversation)
+    // Some clients also send Anthropic's field `system` here.
+    conversation.read_messages(fields, ["system", "messages"], read_message, notes)
 }
 
 fn read_stream_options(fields: &mut Fields, notes: &mut Notes) -> bool {
@@ -104,12 +87,8 @@ fn read_sampling(fields: &mut Fields, sampling: &mut Sampling, notes: &mut Notes
 }
 
 /// Reads the older form of tools: one call, without an id.
-fn read_functions(
-    fields: &mut Fields,
-    conversation: &mut Conversation,
-    reply: &mut Reply,
-    notes: &mut Notes,
-) -> Result<(), Error> {
+fn read_functions(fields: &mut Fields, request: &mut Request, notes: &mut Notes) -> Result<(), Error> {
+    let Request { conversation, reply, .. } = request;
     if let Some(functions) = fields.take::<Vec<Value>>("functions")?.filter(|functions| !functions.is_empty()) {
         conversation.single_call = true;
         reply.legacy_functions = true;
@@ -149,7 +128,6 @@ fn read_thinking(fields: &mut Fields, conversation: &mut Conversation, notes: &m
 
 /// Reads the additional fields of Google's own compatible endpoint.
 fn read_google(fields: &mut Fields, conversation: &mut Conversation, notes: &mut Notes) -> Result<(), Error> {
-    const GOOGLE: &str = "extra_body.google";
     const THINKING: &str = "extra_body.google.thinking_config";
     let mut nested = None;
     if let Some(mut extra) = fields.take::<Fields>("extra_body")? {
@@ -175,7 +153,7 @@ fn read_google(fields: &mut Fields, conversation: &mut Conversation, notes: &mut
         }
         config.finish(THINKING, notes)?;
     }
-    google.finish(GOOGLE, notes)
+    google.finish("extra_body.google", notes)
 }
 
 #[derive(Deserialize)]

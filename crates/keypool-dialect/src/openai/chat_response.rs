@@ -4,11 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::{Call, Error, Event, Finish, Frontend, Source, Token, Usage, answer::Writer, request::Reply, sse, tools};
-
-fn id(upstream: &str, reply: &Reply) -> String {
-    format!("chatcmpl-{}", if upstream.is_empty() { &reply.unique } else { upstream })
-}
+use crate::{
+    Call, Error, Event, Finish, Frontend, Source, Token, Usage, request::Reply, sse, tools, translator::Writer,
+};
 
 fn finish_reason(reason: Finish, reply: &Reply) -> &'static str {
     match reason {
@@ -95,7 +93,7 @@ struct Choice {
 
 impl Chat {
     pub(crate) fn new(reply: Reply, stream: bool) -> Self {
-        Self { id: id("", &reply), reply, stream, choices: BTreeMap::new(), usage: Usage::default() }
+        Self { id: reply.id("chatcmpl-", ""), reply, stream, choices: BTreeMap::new(), usage: Usage::default() }
     }
 
     /// Returns a completion or a chunk of it.
@@ -170,7 +168,7 @@ impl Chat {
 impl Writer for Chat {
     fn event(&mut self, event: &Event, out: &mut Vec<u8>) {
         match event {
-            Event::Start { id: upstream } => self.id = id(upstream, &self.reply),
+            Event::Start { id: upstream } => self.id = self.reply.id("chatcmpl-", upstream),
             Event::Text { choice, text } => self.delta(*choice, "content", text.as_str().into(), out),
             Event::Thought { choice, text } => self.delta(*choice, "reasoning_content", text.as_str().into(), out),
             Event::Call { choice, call } => self.call(*choice, call, out),

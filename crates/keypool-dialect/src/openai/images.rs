@@ -5,8 +5,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    Conversation, Encoder, Error, ErrorKind, Event, Finish, Media, Modality, Mode, NativeRequest, Part, Role, Turn,
-    Usage,
+    Conversation, Error, ErrorKind, Event, Finish, Media, Modality, Mode, NativeRequest, Part, Role, Turn, Usage,
     fields::{Fields, Notes},
     gemini::Decoder,
     media, multipart,
@@ -20,13 +19,9 @@ const ASPECTS: [&str; 10] = ["1:1", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4", "9
 /// A request for images.
 #[derive(Clone, Debug)]
 pub struct Images {
-    /// The model. It may be replaced.
-    pub model: String,
-    prompt: String,
+    /// The conversation that asks for one image. Its model may be replaced.
+    pub conversation: Conversation,
     count: u32,
-    aspect_ratio: Option<&'static str>,
-    size: Option<&'static str>,
-    originals: Vec<Media>,
     ignored: Vec<String>,
 }
 
@@ -78,7 +73,11 @@ impl Images {
             }
         }
         fields.finish("", &mut notes)?;
-        Ok(Self { model, prompt, count, aspect_ratio, size, originals, ignored: notes.into_ignored() })
+        let parts = originals.into_iter().map(Part::Media).chain([Part::Text(prompt)]).collect();
+        let turns = vec![Turn { role: Role::User, parts }];
+        let modality = Modality::Image { aspect_ratio, size };
+        let conversation = Conversation { model, turns, modality, ..Conversation::default() };
+        Ok(Self { conversation, count, ignored: notes.into_ignored() })
     }
 
     /// Returns the names of fields that were accepted but have no effect.
@@ -91,18 +90,7 @@ impl Images {
     /// # Errors
     /// 400 for an invalid model name.
     pub fn encode(&self) -> Result<Vec<NativeRequest>, Error> {
-        Ok(vec![Encoder::new(&self.conversation()).generate()?; self.count as usize])
-    }
-
-    fn conversation(&self) -> Conversation {
-        let originals = self.originals.iter().cloned().map(Part::Media);
-        let parts = originals.chain([Part::Text(self.prompt.clone())]).collect();
-        Conversation {
-            model: self.model.clone(),
-            turns: vec![Turn { role: Role::User, parts }],
-            modality: Modality::Image { aspect_ratio: self.aspect_ratio, size: self.size },
-            ..Conversation::default()
-        }
+        Ok(vec![NativeRequest::generate(&self.conversation)?; self.count as usize])
     }
 
     /// Converts Gemini's responses to all requests into one response. `created` is in seconds since 1970.
@@ -112,7 +100,7 @@ impl Images {
     pub fn answer(&self, bodies: &[impl AsRef<[u8]>], created: i64) -> Result<Bytes, Error> {
         let mut drawn = Drawn::default();
         for body in bodies {
-            drawn.read(&self.conversation(), body.as_ref())?;
+            drawn.read(&self.conversation, body.as_ref())?;
         }
         if drawn.images.is_empty() {
             return Err(drawn.error());

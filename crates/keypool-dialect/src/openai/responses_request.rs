@@ -9,27 +9,20 @@ use crate::{
     conversation::Transcript,
     fields::{self, Fields, Notes},
     media,
-    request::Reply,
+    request::Request,
     tools::{self, known_as},
 };
 
-const LOGPROBS: &str = "message.output_text.logprobs";
-
-pub(crate) fn read(
-    mut fields: Fields,
-    conversation: &mut Conversation,
-    reply: &mut Reply,
-    notes: &mut Notes,
-) -> Result<(), Error> {
+pub(crate) fn read(mut fields: Fields, request: &mut Request, notes: &mut Notes) -> Result<(), Error> {
+    let Request { conversation, reply, .. } = request;
     fields.check_path("input")?;
     reply.settings = responses_response::settings(&fields);
     refuse_stored(&mut fields, notes)?;
-    let input: Content = fields.take("input")?.ok_or_else(|| Error::invalid("input", "is missing"))?;
     conversation.read(&mut fields, notes)?;
     let sampling = &mut conversation.sampling;
     sampling.logprobs = fields.count("top_logprobs")?.filter(|top| *top > 0);
     for include in fields.take::<Vec<String>>("include")?.unwrap_or_default() {
-        if include == LOGPROBS {
+        if include == "message.output_text.logprobs" {
             sampling.logprobs.get_or_insert(0);
         } else {
             notes.ignore("include");
@@ -37,19 +30,7 @@ pub(crate) fn read(
     }
     read_reasoning(&mut fields, conversation, notes)?;
     read_text(&mut fields, conversation, notes)?;
-    let mut transcript = Transcript::new(notes);
-    if let Some(instructions) = fields.take::<Content>("instructions")? {
-        transcript.system(instructions, "instructions")?;
-    }
-    fields.finish("", transcript.notes)?;
-    conversation.check_tool_choice(transcript.notes)?;
-    if input.is_empty() {
-        return Err(Error::invalid("input", "expected at least one item"));
-    }
-    for (item, place) in input.parts("input") {
-        read_item(item, &place, &mut transcript)?;
-    }
-    transcript.finish(conversation)
+    conversation.read_messages(fields, ["instructions", "input"], read_item, notes)
 }
 
 /// Refuses references to stored state, because nothing is stored here. This applies in any mode: ignoring a reference
@@ -91,9 +72,9 @@ fn read_text(fields: &mut Fields, conversation: &mut Conversation, notes: &mut N
 }
 
 fn read_item(mut value: Value, place: &str, transcript: &mut Transcript<'_>) -> Result<(), Error> {
-    let text = |name: &str| value[name].as_str().map(str::to_owned);
-    let needed = |name: &str| text(name).ok_or_else(|| Error::invalid(format!("{place}.{name}"), "is missing"));
-    let id = || needed("call_id").or_else(|missing| text("id").ok_or(missing));
+    let id = |value: &mut Value| {
+        content::needed(value, "call_id", place).or_else(|missing| fields::take_text(value, "id").ok_or(missing))
+    };
     let usual = if value["role"].is_null() && value["id"].is_string() { "item_reference" } else { "message" };
     let kind = value["type"].as_str().unwrap_or(usual).to_owned();
     match &*kind {
@@ -103,15 +84,16 @@ fn read_item(mut value: Value, place: &str, transcript: &mut Transcript<'_>) -> 
         // Messages of chat completions are accepted, too, because clients of both APIs send them.
         "message" => chat_request::read_message(value, place, transcript)?,
         "function_call" | "custom_tool_call" => {
-            let name = known_as(value["namespace"].as_str(), &needed("name")?);
-            let args = match text("input").filter(|_| kind == "custom_tool_call") {
+            let name = content::needed(&mut value, "name", place)?;
+            let name = known_as(value["namespace"].as_str(), &name);
+            let args = match fields::take_text(&mut value, "input").filter(|_| kind == "custom_tool_call") {
                 Some(input) => json!({ "input": input }),
-                None => content::arguments(value["arguments"].clone()),
+                None => content::arguments(fields::take(&mut value, "arguments")),
             };
-            transcript.call(Call { id: id()?, name, args, signature: None }, place.to_owned());
+            transcript.call(Call { id: id(&mut value)?, name, args, signature: None }, place.to_owned());
         }
         "function_call_output" | "custom_tool_call_output" => {
-            let id = id()?;
+            let id = id(&mut value)?;
             let output: Option<Content> = fields::read(fields::take(&mut value, "output"), &format!("{place}.output"))?;
             let (output, media) = content::result(output, &format!("{place}.output"), transcript.notes)?;
             transcript.result(&id, (output, false), media, &format!("{place}.call_id"))?;
@@ -134,7 +116,7 @@ fn read_item(mut value: Value, place: &str, transcript: &mut Transcript<'_>) -> 
             let why = format!("{kind:?} is not supported; send message, function_call and function_call_output");
             transcript.notes.refuse(Error::invalid(format!("{place}.type"), why))?;
         }
-        // The model gets all else that another provider wrote as text.
+        // Everything else from another provider is passed to the model as text.
         kind => {
             let role = if kind.ends_with("_output") || kind.ends_with("_response") { Role::User } else { Role::Model };
             transcript.say(role, Part::Text(content::as_text(&value)));

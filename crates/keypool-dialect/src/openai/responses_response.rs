@@ -1,10 +1,14 @@
 //! Writing of a response of the Responses API, whole or as a stream of events.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::chat_response;
 use crate::{
-    Call, Error, Event, Finish, Frontend, Source, Usage, answer::Writer, fields::Fields, request::Reply, sse, tools,
+    Call, Error, Event, Finish, Frontend, Source, Usage,
+    fields::{Fields, merge},
+    request::Reply,
+    sse, tools,
+    translator::Writer,
 };
 
 /// A writer of a response: stream events as they arrive, or the whole response at the end.
@@ -64,9 +68,7 @@ impl Response {
     fn write_of_part(&mut self, kind: Kind, name: &str, more: Value, out: &mut Vec<u8>) {
         let [prefix, number, ..] = kind.words();
         let mut value = json!({ "item_id": self.item_id(prefix), "output_index": self.output.len(), number: 0 });
-        if let (Some(members), Value::Object(more)) = (value.as_object_mut(), more) {
-            members.extend(more);
-        }
+        merge(&mut value, more);
         self.write(name, value, out);
     }
 
@@ -240,9 +242,7 @@ impl Response {
             "model": self.reply.model, "output": self.output, "previous_response_id": null, "store": false,
             "usage": done.then_some(usage),
         });
-        if let Some(members) = value.as_object_mut() {
-            members.extend(self.reply.settings.clone());
-        }
+        merge(&mut value, self.reply.settings.clone());
         value
     }
 }
@@ -302,20 +302,17 @@ impl Writer for Response {
 }
 
 /// Returns the settings of the request that a response repeats, with defaults for missing ones.
-pub(crate) fn settings(request: &Fields) -> Map<String, Value> {
-    let defaults = json!({
+pub(crate) fn settings(request: &Fields) -> Value {
+    let mut settings = json!({
         "background": false, "instructions": null, "max_output_tokens": null, "max_tool_calls": null, "metadata": {},
         "parallel_tool_calls": true, "prompt_cache_key": null, "reasoning": { "effort": null, "summary": null },
         "safety_identifier": null, "service_tier": "default", "temperature": null,
         "text": { "format": { "type": "text" } }, "tool_choice": "auto", "tools": [], "top_logprobs": 0, "top_p": null,
         "truncation": "disabled", "user": null,
     });
-    let mut settings = defaults.as_object().cloned().unwrap_or_default();
-    for (name, value) in &mut settings {
-        match (request.peek(name), value.as_object_mut()) {
-            (Some(Value::Object(given)), Some(members)) => members.extend(given.clone()),
-            (Some(given), _) => *value = given.clone(),
-            (None, _) => {}
+    for (name, value) in settings.as_object_mut().into_iter().flatten() {
+        if let Some(given) = request.peek(name) {
+            merge(value, given.clone());
         }
     }
     // Typed clients (openai-php) require fields that the tools of the request may lack.

@@ -131,6 +131,14 @@ fn our_images_are_not_sent_to_openai() {
 }
 
 #[test]
+fn our_images_are_not_sent_to_anthropic() {
+    let image = json!({ "inlineData": { "mimeType": "image/png", "data": "AAAA" } });
+    let ours = answer(MESSAGES, &json!([{ "text": "see" }, image]))["content"].clone();
+    let body = json!({ "model": "claude", "messages": [user("Go"), { "role": "assistant", "content": ours }] });
+    assert_eq!(sent(MESSAGES, &body)["messages"][1]["content"], json!([{ "type": "text", "text": "see" }]));
+}
+
+#[test]
 fn blocks_that_only_another_provider_understands_become_text() {
     let text = |content: &Value| content["contents"].to_string();
     for block in [

@@ -530,7 +530,7 @@ fn tool_reference_becomes_a_line_of_text() {
         body["messages"][2]["content"][0]["content"] = content;
         let request = parse(MESSAGES, &body).unwrap();
         assert_eq!(native(&request)["contents"][2]["parts"][0]["functionResponse"]["response"]["result"], said);
-        let counted = keypool_dialect::Encoder::new(&request.conversation).count_tokens().unwrap();
+        let counted = keypool_dialect::NativeRequest::count_tokens(&request.conversation).unwrap();
         assert_eq!(counted.path, format!("/v1beta/models/{MODEL}:countTokens"));
         let counted: Value = serde_json::from_slice(&counted.body).unwrap();
         assert_eq!(counted["generateContentRequest"]["model"], format!("models/{MODEL}"));

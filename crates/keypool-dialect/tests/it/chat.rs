@@ -202,6 +202,15 @@ fn good_candidate_beside_a_malformed_one_is_returned() {
 }
 
 #[test]
+fn stream_with_one_of_two_candidates_unfinished_is_truncated() {
+    let request = parse(CHAT, &hello(CHAT, &json!({ "n": 2 }))).unwrap();
+    let candidate = |index: u32, finish: Value| json!({ "candidates": [{ "index": index, "content": { "parts": [{ "text": "a" }] }, "finishReason": finish }] });
+    let cut = streamed(&request, &[candidate(0, json!("STOP")), candidate(1, Value::Null)]);
+    assert_eq!(cut.outcome, Outcome::Truncated);
+    assert!(cut.sent.unwrap().contains("broke off"));
+}
+
+#[test]
 fn stream_of_calls_alone_starts_without_text() {
     let request = parse(CHAT, &hello(CHAT, &json!({ "tools": [tool(CHAT, "f")] }))).unwrap();
     let called = gemini(&json!([{ "functionCall": { "name": "f", "args": {} } }]), "STOP");

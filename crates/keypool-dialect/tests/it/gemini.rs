@@ -237,12 +237,12 @@ fn model_is_one_segment_of_the_path() {
         ("a/b?c#d:é", "/v1beta/models/a%2Fb%3Fc%23d%3A%C3%A9:generateContent"),
     ] {
         let conversation = Conversation { model: model.into(), ..Conversation::default() };
-        assert_eq!(keypool_dialect::Encoder::new(&conversation).generate().unwrap().path, path);
+        assert_eq!(keypool_dialect::NativeRequest::generate(&conversation).unwrap().path, path);
     }
     for model in ["", "..", "models/", "models/.."] {
         let conversation = Conversation { model: model.into(), ..Conversation::default() };
         assert_eq!(
-            keypool_dialect::Encoder::new(&conversation).generate().unwrap_err().param(),
+            keypool_dialect::NativeRequest::generate(&conversation).unwrap_err().param(),
             Some("model"),
             "{model}"
         );

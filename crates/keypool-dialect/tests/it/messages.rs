@@ -1,6 +1,6 @@
 //! `/v1/messages` and `/v1/messages/count_tokens`.
 
-use keypool_dialect::{Encoder, Outcome, anthropic::count_tokens};
+use keypool_dialect::{NativeRequest, Outcome, anthropic::count_tokens};
 use serde_json::{Value, json};
 
 use crate::support::{MESSAGES, MODEL, encoded, gemini, hello, parse, streamed, whole};
@@ -174,7 +174,7 @@ fn stream_opens_and_closes_each_block_in_order() {
 fn tokens_are_counted_by_gemini() {
     let body = json!({ "model": MODEL, "system": "s", "messages": [{ "role": "user", "content": "x" }] });
     let request = parse(MESSAGES, &body).unwrap();
-    let native = Encoder::new(&request.conversation).count_tokens().unwrap();
+    let native = NativeRequest::count_tokens(&request.conversation).unwrap();
     let sent: Value = serde_json::from_slice(&native.body).unwrap();
     assert_eq!(sent["generateContentRequest"]["systemInstruction"]["parts"][0]["text"], "s");
     assert_eq!(&count_tokens::answer(br#"{"totalTokens": 12}"#).unwrap()[..], b"{\"input_tokens\":12}");
@@ -208,6 +208,49 @@ fn web_search_is_done_by_gemini_and_its_pages_are_cited() {
         annotation["url_citation"],
         json!({ "start_index": 0, "end_index": 5, "title": "A", "url": "https://a" })
     );
+}
+
+#[test]
+fn pages_that_support_no_part_of_the_text_are_cited_at_its_end() {
+    use crate::support::{CHAT, RESPONSES};
+    let search = json!([{ "type": "web_search_20250305", "name": "web_search" }]);
+    let page = json!({ "web": { "uri": "https://a", "title": "A" } });
+    let elsewhere = json!([{ "segment": { "text": "not in it" }, "groundingChunkIndices": [0] }]);
+    for supports in [Value::Null, elsewhere] {
+        let mut found = gemini(&json!([{ "text": "Ärger" }]), "STOP");
+        found["candidates"][0]["groundingMetadata"] =
+            json!({ "webSearchQueries": ["ulm"], "groundingChunks": [page], "groundingSupports": supports });
+        let answer = |frontend, more: Value| {
+            let request = parse(frontend, &hello(frontend, &more)).unwrap();
+            whole(&request, &found).1.unwrap()
+        };
+        assert_eq!(answer(MESSAGES, json!({ "tools": search }))["content"][2]["content"][0]["url"], "https://a");
+        let citation = json!({ "start_index": 5, "end_index": 5, "title": "A", "url": "https://a" });
+        let chat = answer(CHAT, json!({ "web_search_options": {} }));
+        assert_eq!(chat["choices"][0]["message"]["annotations"][0]["url_citation"], citation);
+        let response = answer(RESPONSES, json!({ "tools": search }));
+        assert_eq!(response["output"][0]["content"][0]["annotations"][0]["end_index"], 5);
+    }
+}
+
+#[test]
+fn image_is_a_block_that_comes_back_as_an_image() {
+    let request = parse(MESSAGES, &hello(MESSAGES, &json!({}))).unwrap();
+    let image = json!({ "inlineData": { "mimeType": "image/png", "data": "iVBO/+w=" } });
+    let drawn = gemini(&json!([{ "text": "See:\n" }, image, image, { "text": "Done" }]), "STOP");
+    let content = whole(&request, &drawn).1.unwrap()["content"].clone();
+    assert_eq!(content.as_array().unwrap().len(), 4, "{content}");
+    let starts = streamed(&request, &[drawn]).data().into_iter().filter(|data| data["type"] == "content_block_start");
+    assert_eq!(starts.count(), 4);
+    let mut body = hello(MESSAGES, &json!({}));
+    let quoted = "![](data:image/png;base64,AAAA) and ![](data:image/png;base64,AAAA)";
+    let assistant = |content: &Value| json!({ "role": "assistant", "content": content });
+    let user = json!({ "role": "user", "content": [content[1]] });
+    body["messages"].as_array_mut().unwrap().extend([assistant(&content), user, assistant(&json!(quoted))]);
+    let contents = crate::support::encoded(MESSAGES, &body).unwrap()["contents"].clone();
+    assert_eq!(contents[1]["parts"], json!([{ "text": "See:\n" }, image, image, { "text": "Done" }]));
+    assert_eq!(contents[2]["parts"], json!([{ "text": content[1]["text"] }]), "what the user wrote is text");
+    assert_eq!(contents[3]["parts"], json!([{ "text": quoted }]));
 }
 
 #[test]
@@ -252,6 +295,20 @@ fn text_blocks_of_a_tool_result_are_lines() {
     body["messages"][2]["content"][0]["content"] = json!([text("a.txt"), image, text("b.txt\n"), text("c.txt")]);
     let parts = crate::support::encoded(MESSAGES, &body).unwrap()["contents"][2]["parts"].clone();
     assert_eq!(parts[0]["functionResponse"]["response"], json!({ "result": "a.txt\nb.txt\nc.txt" }));
+}
+
+#[test]
+fn results_of_files_alone_say_which_files_are_theirs() {
+    let image = |data: &str| json!({ "type": "image", "source": { "type": "base64", "media_type": "image/png", "data": data } });
+    let mut body = crate::support::history(MESSAGES, &[("a", "list"), ("b", "list")], &[("a", ""), ("b", "")]);
+    body["messages"][2]["content"][0]["content"] = json!([image("AAAA")]);
+    body["messages"][2]["content"][1]["content"] = json!([image("BBBB"), image("CCCC")]);
+    let contents = crate::support::encoded(MESSAGES, &body).unwrap()["contents"].clone();
+    for (number, count) in [(0, 1), (1, 2)] {
+        let said = format!("Number of files, which follow the results in the order of the calls: {count}");
+        assert_eq!(contents[2]["parts"][number]["functionResponse"]["response"], json!({ "result": said }));
+    }
+    assert_eq!(contents[3]["parts"].as_array().unwrap().len(), 3);
 }
 
 #[test]

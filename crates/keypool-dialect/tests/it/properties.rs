@@ -1,7 +1,7 @@
 //! Properties: no input panics, requests are valid, and the chunk boundaries of a stream do not matter.
 
 use keypool_dialect::{
-    Call, Conversation, Encoder, Error, Media, MediaData, Mode, Part, Role, Tool, ToolResult, Turn,
+    Call, Conversation, Error, Media, MediaData, Mode, NativeRequest, Part, Role, Tool, ToolResult, Turn,
     openai::embeddings::Embeddings, without_gateway_parts,
 };
 use proptest::{collection::vec, prelude::*, sample::select};
@@ -135,7 +135,7 @@ fn refusal(body: &Value) -> Option<String> {
 proptest! {
     #[test]
     fn any_conversation_is_encoded_as_a_valid_request(conversation in any_conversation()) {
-        let native = Encoder::new(&conversation).generate().unwrap();
+        let native = NativeRequest::generate(&conversation).unwrap();
         let body: Value = serde_json::from_slice(&native.body).unwrap();
         prop_assert!(body["contents"].is_array());
         prop_assert_eq!(refusal(&body), None);

@@ -1,6 +1,6 @@
 //! Shared helpers: requests and responses as values, and streams cut at any chunk boundary.
 
-use keypool_dialect::{Answer, Error, Frontend, Mode, Outcome, Request};
+use keypool_dialect::{Error, Frontend, Mode, Outcome, Request, ResponseTranslator};
 use serde_json::{Value, json};
 
 pub(crate) const CHAT: Frontend = Frontend::Chat;
@@ -51,7 +51,7 @@ pub(crate) fn gemini(parts: &Value, finish: &str) -> Value {
     })
 }
 
-pub(crate) fn answer(request: &Request) -> Answer {
+pub(crate) fn answer(request: &Request) -> ResponseTranslator {
     request.answer("0abc", 1_800_000_000)
 }
 

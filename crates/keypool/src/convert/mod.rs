@@ -10,7 +10,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method};
 use keypool_dialect::{
-    Answer, Conversation, Encoder, Error, ErrorKind, Frontend, Mode, NativeRequest, Request,
+    Conversation, Error, ErrorKind, Frontend, Mode, NativeRequest, Request, ResponseTranslator,
     anthropic::count_tokens,
     openai::{embeddings::Embeddings, images::Images},
 };
@@ -49,7 +49,6 @@ fn frontend(route: &Route) -> Frontend {
         Endpoint::Responses => Frontend::Responses,
         Endpoint::Speech => Frontend::Speech,
         Endpoint::Transcription => Frontend::Transcription,
-        Endpoint::Translation => Frontend::Translation,
         _ if route.dialect == Dialect::Anthropic => Frontend::Messages,
         _ => Frontend::Chat,
     }
@@ -85,18 +84,15 @@ async fn translate(incoming: &Incoming) -> Result<Response, ConvertError> {
             let answer = request.answer(&answers.bodies, now())?;
             Ok(answers.head.respond(app, "application/json", request.ignored(), answer.into()))
         }
-        Endpoint::CountTokens => {
-            let mut request = Frontend::Messages.parse(data, mode)?;
-            app.media.fetch(&mut request.conversation).await?;
-            let native = Encoder::new(&request.conversation).count_tokens()?;
-            let answers = caller.all(vec![native]).await?;
-            let answer = count_tokens::answer(&answers.bodies[0])?;
-            Ok(answers.head.respond(app, "application/json", request.ignored(), answer.into()))
-        }
         _ => {
             let mut request = frontend(route).parse(data, mode)?;
             app.media.fetch(&mut request.conversation).await?;
             app.signatures.restore(&mut request.conversation);
+            if route.endpoint == Endpoint::CountTokens {
+                let answers = caller.all(vec![encoded(app, &request, NativeRequest::count_tokens)?]).await?;
+                let answer = count_tokens::answer(&answers.bodies[0])?;
+                return Ok(answers.head.respond(app, "application/json", request.ignored(), answer.into()));
+            }
             converse(app, &caller, Arc::new(request)).await
         }
     }
@@ -104,7 +100,8 @@ async fn translate(incoming: &Incoming) -> Result<Response, ConvertError> {
 
 /// Sends a conversation, and returns its response or stream.
 async fn converse(app: &AppState, caller: &Caller<'_>, request: Arc<Request>) -> Result<Response, ConvertError> {
-    let exchange = caller.exchange(encoded(app, &request)?).await?.encoded_for_each_model(&request);
+    let exchange =
+        caller.exchange(encoded(app, &request, NativeRequest::generate)?).await?.encoded_for_each_model(&request);
     let mut quota = caller.admit(std::slice::from_ref(&exchange)).await?;
     let mut answer = request.answer(&format!("{:016x}", fastrand::u64(..)), now());
     let model = &request.conversation.model;
@@ -126,7 +123,7 @@ async fn converse(app: &AppState, caller: &Caller<'_>, request: Arc<Request>) ->
 /// Sends a request, up to twice, and returns the translated response.
 async fn whole_answer(
     exchange: &Exchange,
-    answer: &mut Answer,
+    answer: &mut ResponseTranslator,
     model: &str,
 ) -> Result<(Bytes, Attempts), ConvertError> {
     let (body, mut attempts) = exchange.send(None).await?;
@@ -150,15 +147,19 @@ async fn whole_answer(
 }
 
 /// Encodes a request for the model that its alias stands for. The path keeps the alias, which has a list of fallbacks.
-fn encoded(app: &AppState, request: &Request) -> Result<NativeRequest, Error> {
+fn encoded(
+    app: &AppState,
+    request: &Request,
+    encode: fn(&Conversation) -> Result<NativeRequest, Error>,
+) -> Result<NativeRequest, Error> {
     let named = &request.conversation.model;
     let model = app.pools.resolved(named);
     if model == named {
-        return request.encode();
+        return encode(&request.conversation);
     }
-    let mut resolved = request.clone();
-    model.clone_into(&mut resolved.conversation.model);
-    let mut native = resolved.encode()?;
+    let mut resolved = request.conversation.clone();
+    model.clone_into(&mut resolved.model);
+    let mut native = encode(&resolved)?;
     native.path = native.path.replacen(&format!("/{model}:"), &format!("/{named}:"), 1);
     Ok(native)
 }
@@ -169,7 +170,7 @@ fn served_model<'a>(attempts: &'a Attempts, requested: &'a str) -> &'a str {
 }
 
 /// Reports whether a second attempt makes sense: the answer is unusable, and nothing of it was sent to the client.
-fn may_be_better<T>(read: &Result<T, Error>, answer: &Answer) -> bool {
+fn may_be_better<T>(read: &Result<T, Error>, answer: &ResponseTranslator) -> bool {
     let is_useless = match read {
         Ok(_) => answer.outcome().is_retryable(),
         Err(error) => matches!(error.kind(), ErrorKind::BadUpstream | ErrorKind::Unavailable),
@@ -246,7 +247,7 @@ impl Default for Signatures {
 }
 
 impl Signatures {
-    fn keep(&self, answer: &mut Answer) {
+    fn keep(&self, answer: &mut ResponseTranslator) {
         for (id, signature) in answer.take_signatures() {
             self.0.insert(id, signature.into());
         }

@@ -6,7 +6,7 @@ use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http_body_util::BodyExt;
-use keypool_dialect::Answer;
+use keypool_dialect::ResponseTranslator;
 use tower_keypool::{Attempts, Usage};
 
 use super::{
@@ -21,7 +21,7 @@ const PING: Duration = Duration::from_secs(15);
 /// A response that is being translated. Dropping it ends the request to the provider.
 pub struct Translation {
     exchange: Exchange,
-    answer: Answer,
+    answer: ResponseTranslator,
     model: String,
     quota: Quota,
     source: Source,
@@ -37,7 +37,7 @@ enum Source {
 }
 
 impl Translation {
-    pub fn new(exchange: Exchange, answer: Answer, model: &str, quota: Quota) -> Self {
+    pub fn new(exchange: Exchange, answer: ResponseTranslator, model: &str, quota: Quota) -> Self {
         let source = Source::Sending(exchange.send(None));
         Self {
             exchange,

@@ -30,7 +30,7 @@ pub(crate) trait Writer: Send {
 ///
 /// The start of a stream is held back until text, a call or media arrives from the model. Until the answer has
 /// [begun](Self::has_begun), it can be dropped for [another attempt](Self::restart).
-pub struct Answer {
+pub struct ResponseTranslator {
     frontend: Frontend,
     stream: bool,
     decoder: Decoder,
@@ -45,31 +45,29 @@ pub struct Answer {
     media_type: &'static str,
 }
 
-impl std::fmt::Debug for Answer {
+impl std::fmt::Debug for ResponseTranslator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Answer").field("frontend", &self.frontend).field("begun", &self.begun).finish_non_exhaustive()
+        f.debug_struct("ResponseTranslator")
+            .field("frontend", &self.frontend)
+            .field("begun", &self.begun)
+            .finish_non_exhaustive()
     }
 }
 
-impl Answer {
-    pub(crate) fn new(
-        frontend: Frontend,
-        conversation: &Conversation,
-        reply: &Reply,
-        (unique, created): (&str, i64),
-    ) -> Self {
+impl ResponseTranslator {
+    pub(crate) fn new(frontend: Frontend, conversation: &Conversation, reply: Reply) -> Self {
         Self {
             frontend,
             stream: conversation.stream,
-            decoder: Decoder::new(conversation, frontend.call_prefix(), unique),
-            writer: frontend.writer(conversation.stream, reply, unique, created),
+            media_type: if conversation.stream { "text/event-stream" } else { reply.media_type() },
+            decoder: Decoder::new(conversation, frontend.call_prefix(), &reply.unique),
+            writer: frontend.writer(conversation.stream, reply),
             parser: sse::Parser::default(),
             held: Vec::new(),
             shows_thoughts: conversation.thinking.shown == Some(true),
             begun: false,
             over: false,
             usage: Usage::default(),
-            media_type: if conversation.stream { "text/event-stream" } else { reply.media_type() },
         }
     }
 
