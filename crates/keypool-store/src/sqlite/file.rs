@@ -136,6 +136,22 @@ fn migrate(connection: &Connection) -> Result<(), SqliteError> {
     Ok(())
 }
 
+/// The device and inode of a file.
+pub(super) type Id = (u64, u64);
+
+/// Returns the id of the file at a path.
+#[cfg(unix)]
+pub(super) fn id(path: &Path) -> Option<Id> {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
+}
+
+/// An open file cannot be replaced.
+#[cfg(not(unix))]
+pub(super) fn id(_: &Path) -> Option<Id> {
+    None
+}
+
 /// Returns the path in a form that SQLite takes as a file name. A leading `file:` or `:memory:` is special.
 pub(super) fn by_name(path: &Path) -> PathBuf {
     if path.is_relative() { Path::new(".").join(path) } else { path.to_owned() }
