@@ -6,8 +6,8 @@
 //! # A server that lost data
 //! The data has an epoch, which changes when the server was flushed, restarted, or replaced by a replica, or lost its
 //! counts. For 2 s after that no request is granted, and every client sends the counts that it remembers. So no grant of
-//! a running client is lost, even if the server kept nothing. A client learns of a new epoch by [`Store::changes`], which a pool calls
-//! every 250 ms.
+//! a running client is lost, even if the server kept nothing. A client learns of a new epoch by [`Store::changes`],
+//! which a pool calls every 250 ms.
 //!
 //! This needs the `INFO` command, and a connection that breaks when the server behind it changes. A proxy that hides a
 //! failover also hides the loss of data.
