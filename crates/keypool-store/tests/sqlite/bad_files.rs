@@ -225,6 +225,14 @@ async fn read_only_file_or_folder_is_refused_and_unchanged() {
     }
 }
 
+#[test]
+fn file_on_a_read_only_file_system_is_reported_as_read_only() {
+    // No test may mount a file system, so this is SQLite's error for it.
+    let error = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN);
+    let error = SqliteError::from(rusqlite::Error::SqliteFailure(error, None));
+    assert_eq!(error.kind(), SqliteErrorKind::ReadOnly);
+}
+
 #[tokio::test]
 async fn new_file_is_readable_only_by_its_owner() {
     let folder = tempfile::tempdir().unwrap();
