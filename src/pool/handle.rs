@@ -141,12 +141,15 @@ impl Shared {
         if error.is_none() && now_ms < failed_ms + 1_000 {
             return;
         }
+        let pool = self.provider.name();
         let before = self.store_failed_ms.swap(error.map_or(0, |_| now_ms), Ordering::Relaxed);
         match error {
             _ if (before != 0) == error.is_some() => {}
-            Some(error) if self.fail_open => tracing::warn!(%error, "the store is unavailable: local limits apply"),
-            Some(error) => tracing::error!(%error, "the store is unavailable: requests fail until it is back"),
-            None => tracing::info!("the store is back"),
+            Some(error) if self.fail_open => {
+                tracing::warn!(pool, %error, "the store is unavailable: local limits apply");
+            }
+            Some(error) => tracing::error!(pool, %error, "the store is unavailable: requests fail until it is back"),
+            None => tracing::info!(pool, "the store is back"),
         }
     }
 
