@@ -93,7 +93,7 @@ pub(crate) enum Counts {
 }
 
 /// Adds the store's counts from before the pool was built.
-fn restore_counts(state: &mut State, changes: &Changes, now: Now) {
+fn add_counts(state: &mut State, changes: &Changes, now: Now) {
     for record in &changes.records {
         let (Record::Starts { project, model, .. } | Record::Day { project, model, .. }) = record else { continue };
         let Some(at) = state.registry.find_project(project) else { continue };
@@ -114,7 +114,7 @@ fn restore_counts(state: &mut State, changes: &Changes, now: Now) {
 }
 
 /// Applies records of the store or of other processes.
-fn restore(state: &mut State, records: &[Record], now: Now) {
+fn apply(state: &mut State, records: &[Record], now: Now) {
     for record in records {
         match record {
             Record::Open { target: name, until_ms, class, reason } => {
@@ -206,9 +206,9 @@ pub(crate) async fn load(shared: &Shared, store: &dyn Store, counts: Counts) -> 
     let changes = store.load().await?;
     shared.with(|state, now| {
         // Learned limits first, since that creates their windows.
-        restore(state, &changes.records, now);
+        apply(state, &changes.records, now);
         if counts == Counts::Restored {
-            restore_counts(state, &changes, now);
+            add_counts(state, &changes, now);
         }
     });
     Ok(changes.revision)
@@ -229,7 +229,7 @@ pub(crate) async fn follow(shared: Weak<Shared>, mut revision: u64) {
         } else {
             store.changes(revision).await.map(|changes| {
                 if !changes.records.is_empty() {
-                    pool.with(|state, now| restore(state, &changes.records, now));
+                    pool.with(|state, now| apply(state, &changes.records, now));
                 }
                 changes.revision
             })

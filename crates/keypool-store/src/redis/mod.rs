@@ -56,7 +56,7 @@ pub use self::{
 const TRIES: usize = 3;
 
 /// The value that `reserve.lua` returns in place of a candidate's number when the caller must retry.
-const ASK_AGAIN: i64 = -1;
+const RETRY: i64 = -1;
 
 /// Maximum number of records, or of quotas, in one call: a script blocks the server while it runs.
 const PAGE: usize = 64;
@@ -100,7 +100,7 @@ static FORGET: LazyLock<Script> = LazyLock::new(|| script(include_str!("forget.l
 static LOAD: LazyLock<Script> = LazyLock::new(|| script(include_str!("load.lua")));
 static RESTORE: LazyLock<Script> = LazyLock::new(|| script(include_str!("restore.lua")));
 
-/// The reply of `reserve.lua`: the head, the number of the granted candidate from 1 on (0: none; or [`ASK_AGAIN`]), the
+/// The reply of `reserve.lua`: the head, the number of the granted candidate from 1 on (0: none; or [`RETRY`]), the
 /// date on which it counts, the number and state of its quota, and the delays in milliseconds until the candidates
 /// before it have room.
 type Reply = (Head, i64, i32, (u64, Vec<u8>), Vec<u64>);
@@ -253,7 +253,7 @@ impl Shared {
                 continue;
             }
             // The days did not fit the server's time. It is known now, so the next try sends the right ones.
-            if granted == ASK_AGAIN {
+            if granted == RETRY {
                 continue;
             }
             if head.wait_ms > 0 {
