@@ -13,8 +13,9 @@
 //! failover also hides the loss of data.
 //!
 //! # Time
-//! Windows and days use the server's clock; the clients' clocks do not matter. Setting the server's clock back makes
-//! windows longer. Setting it forward, or a failover to a server whose clock is ahead, makes them shorter once.
+//! Windows and days use the server's clock. Setting it back makes windows longer. Setting it forward, or a failover to a
+//! server whose clock is ahead, makes them shorter once. The ends of cooldowns use the clients' clocks: if these differ,
+//! a cooldown that another client recorded is longer or shorter by the difference.
 
 mod connection;
 mod error;

@@ -12,6 +12,7 @@ use tower_keypool::Clock;
 use super::{
     SqliteOptions,
     error::{SqliteError, SqliteErrorKind},
+    records,
     secrets::{self, Cipher},
     time::Time,
 };
@@ -71,6 +72,7 @@ fn open_once(path: &Path, options: &SqliteOptions) -> Result<(Connection, Time, 
     connection.execute_batch("BEGIN IMMEDIATE")?;
     migrate(&connection)?;
     let time = Time::of(&connection, options.time.as_ref())?;
+    records::prune(&connection, &time)?;
     let cipher = secrets::open(&connection, path, options.master_key.as_ref())?;
     connection.execute_batch("COMMIT")?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;

@@ -43,9 +43,6 @@ use secrets::Ciphers;
 use time::{InjectedTime, Time};
 use writer::{Answer, Job, Writer};
 
-/// Number of days for which usage is kept.
-const USAGE_DAYS: i32 = 400;
-
 /// Options for opening a database.
 #[derive(Clone)]
 pub struct SqliteOptions {

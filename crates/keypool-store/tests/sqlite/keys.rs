@@ -269,8 +269,8 @@ async fn resources_are_found_until_they_expire() {
 #[tokio::test]
 async fn usage_is_grouped_and_filtered() {
     let folder = tempfile::tempdir().unwrap();
-    let time = Time::new(NOON);
-    let store = time.open(&folder.path().join("keypool.db"));
+    let (path, time) = (folder.path().join("keypool.db"), Time::new(NOON));
+    let store = time.open(&path);
     for (project, requests) in [("a", 3), ("b", 2)] {
         for _ in 0..requests {
             reserve(&store, project, &Limits::new()).await;
@@ -290,6 +290,6 @@ async fn usage_is_grouped_and_filtered() {
     assert_eq!((rows.len(), &rows[0].key, rows[0].model.as_deref()), (2, &Some(KeyId::new("key-a")), Some("model")));
     assert_eq!((&rows[1].key, rows[1].used), (&Some(KeyId::new("key-b")), requests(2)));
     time.advance(Duration::from_secs(401 * 86_400));
-    store.load().await.unwrap();
+    let store = time.open(&path);
     assert_eq!(store.usage(UsageQuery::of_days(0..=i32::MAX).by_day()).await.unwrap(), []);
 }
