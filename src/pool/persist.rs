@@ -20,7 +20,6 @@ use super::{
 use crate::{
     Error,
     store::{BreakerTarget, Changes, Record, Store},
-    time::Clock,
 };
 
 /// Interval at which changes are written and those of other processes are read.
@@ -91,22 +90,25 @@ impl StoreLink {
     }
 
     /// Records whether a call of the store failed. Logs when the store becomes unavailable, and when it is back.
-    pub(crate) fn record_result(&self, error: Option<&Error>, clock: &Clock) {
+    pub(crate) fn record_result(&self, error: Option<&Error>, shared: &Shared) {
         let failed_ms = self.failed_ms.load(Ordering::Relaxed);
         if failed_ms == 0 && error.is_none() {
             return;
         }
-        let now_ms = clock.now().millis().max(1);
+        let now_ms = shared.clock.now().millis().max(1);
         // Reads may succeed while writes fail, so the store is back only after a second without a failure.
         if error.is_none() && now_ms < failed_ms + 1_000 {
             return;
         }
+        let pool = shared.provider.name();
         let before = self.failed_ms.swap(error.map_or(0, |_| now_ms), Ordering::Relaxed);
         match error {
             _ if (before != 0) == error.is_some() => {}
-            Some(error) if self.fail_open => tracing::warn!(%error, "the store is unavailable: local limits apply"),
-            Some(error) => tracing::error!(%error, "the store is unavailable: requests fail until it is back"),
-            None => tracing::info!("the store is back"),
+            Some(error) if self.fail_open => {
+                tracing::warn!(pool, %error, "the store is unavailable: local limits apply");
+            }
+            Some(error) => tracing::error!(pool, %error, "the store is unavailable: requests fail until it is back"),
+            None => tracing::info!(pool, "the store is back"),
         }
     }
 }
@@ -174,7 +176,7 @@ enum Counts {
 }
 
 /// Adds the store's counts from before the pool was built.
-fn restore_counts(state: &mut State, changes: &Changes, now: Now) {
+fn add_counts(state: &mut State, changes: &Changes, now: Now) {
     for record in &changes.records {
         let (Record::Starts { project, model, .. } | Record::Day { project, model, .. }) = record else { continue };
         let Some(at) = state.registry.find_project(project) else { continue };
@@ -195,7 +197,7 @@ fn restore_counts(state: &mut State, changes: &Changes, now: Now) {
 }
 
 /// Applies records of the store or of other processes.
-fn restore(state: &mut State, records: &[Record], now: Now) {
+fn apply(state: &mut State, records: &[Record], now: Now) {
     for record in records {
         match record {
             Record::Open { target: name, until_ms, class, reason } => {
@@ -268,7 +270,7 @@ pub(crate) async fn flush(shared: &Shared, corrections: bool) {
         return;
     }
     let kept = link.store.record(records.clone()).await;
-    link.record_result(kept.as_ref().err(), &shared.clock);
+    link.record_result(kept.as_ref().err(), shared);
     if kept.is_err() {
         let mut waiting = link.records.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.splice(0..0, records);
@@ -287,7 +289,7 @@ pub(crate) async fn open(shared: &Arc<Shared>) -> Result<(), Error> {
     let Some(link) = &shared.link else { return Ok(()) };
     let revision = match load(shared, &*link.store, Counts::Restored).await {
         Err(error) if link.fail_open => {
-            link.record_result(Some(&error), &shared.clock);
+            link.record_result(Some(&error), shared);
             link.reload.store(true, Ordering::Relaxed);
             0
         }
@@ -309,9 +311,9 @@ async fn load(shared: &Shared, store: &dyn Store, counts: Counts) -> Result<u64,
     let changes = store.load().await?;
     shared.with(|state, now| {
         // Learned limits first, since that creates their windows.
-        restore(state, &changes.records, now);
+        apply(state, &changes.records, now);
         if counts == Counts::Restored {
-            restore_counts(state, &changes, now);
+            add_counts(state, &changes, now);
         }
     });
     Ok(changes.revision)
@@ -333,12 +335,12 @@ async fn follow(shared: Weak<Shared>, mut revision: u64) {
         } else {
             link.store.changes(revision).await.map(|changes| {
                 if !changes.records.is_empty() {
-                    pool.with(|state, now| restore(state, &changes.records, now));
+                    pool.with(|state, now| apply(state, &changes.records, now));
                 }
                 changes.revision
             })
         };
-        link.record_result(read.as_ref().err(), &pool.clock);
+        link.record_result(read.as_ref().err(), &pool);
         drop(pool);
         revision = read.unwrap_or(revision);
         if is_urgent {

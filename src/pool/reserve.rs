@@ -86,7 +86,7 @@ impl Reserving {
         let reserved = std::task::ready!(self.reply.as_mut().poll(cx));
         let link = self.shared.link.as_ref().expect("the pool has a store");
         let fail_open = link.fail_open;
-        link.record_result(reserved.as_ref().err(), &self.shared.clock);
+        link.record_result(reserved.as_ref().err(), &self.shared);
         if let Ok(reserved) = &reserved {
             let refused = reserved.granted.is_none_or(|granted| granted.candidate > 0);
             link.refused.store(refused, Ordering::Relaxed);

@@ -449,9 +449,12 @@ impl Blocked {
     /// Reports whether no key can serve before this tick, because of cooldowns and daily limits. Other reasons may end
     /// early: the end of a request may free a slot, or tokens that it did not use.
     pub(crate) fn opens_after(&self, deadline: Tick) -> bool {
-        let may_end_early = [Reason::Limit, Reason::Busy, Reason::Trial, Reason::Store];
-        self.until.is_some_and(|until| until > deadline)
-            && may_end_early.iter().all(|reason| self.reasons[*reason as usize] == 0)
+        let is_any = |reason: Reason| self.reasons[reason as usize] > 0;
+        // A window of a minute has room sooner, so a longer refusal of the store is one of a daily limit.
+        let soon = self.until.is_some_and(|until| until <= deadline.plus(Duration::from_secs(120)));
+        let may_end_early =
+            [Reason::Limit, Reason::Busy, Reason::Trial].into_iter().any(is_any) || (soon && is_any(Reason::Store));
+        self.until.is_some_and(|until| until > deadline) && !may_end_early
     }
 
     /// Returns when to try again: each second if the store refused keys, since a refusal is forgotten before the key has

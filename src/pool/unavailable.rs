@@ -98,7 +98,7 @@ impl fmt::Display for UnavailableReason {
             Self::Model => "not for this model",
             Self::TooLarge => "request too large",
             Self::Affinity => "not the required key",
-            Self::Store => "refused by the store",
+            Self::Store => "limit used up by all processes",
         })
     }
 }

@@ -111,6 +111,12 @@ async fn flushed_server_gets_its_state_from_the_clients() {
 }
 
 #[tokio::test]
+async fn server_that_lost_its_counts_gets_them_from_the_clients() {
+    let Some(server) = RedisServer::start() else { return };
+    survives(server, async |server| drop(server.command(&["DEL", "{keypool}:quotas"]))).await;
+}
+
+#[tokio::test]
 async fn empty_server_gets_its_state_from_the_clients() {
     let Some(server) = RedisServer::start() else { return };
     survives(server, async |server| server.start_empty()).await;
@@ -282,6 +288,24 @@ async fn connection_error_names_the_cause_without_the_password() {
 }
 
 #[tokio::test]
+async fn error_of_the_server_says_what_to_do() {
+    let options: [(&[&str], &str); 2] = [
+        (&["--maxmemory", "1"], "is out of memory; raise its maxmemory"),
+        (
+            &["--cluster-enabled", "yes"],
+            "is a node of a cluster, which is not supported; use a server that has all data",
+        ),
+    ];
+    for (options, advice) in options {
+        let Some(server) = RedisServer::with(&[&["--save", ""], options].concat()) else { return };
+        let store = RedisStore::connect(RedisOptions::new(server.url())).await.unwrap();
+        let error = store.load().await.unwrap_err();
+        let error = std::error::Error::source(&error).unwrap().to_string();
+        assert_eq!(error, format!("Redis at 127.0.0.1:{} {advice}", server.port()));
+    }
+}
+
+#[tokio::test]
 async fn tls_connection_works() {
     let folder = tempfile::tempdir().unwrap();
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
@@ -295,9 +319,16 @@ async fn tls_connection_works() {
     let Some(_server) = RedisServer::with(&options) else { return };
     let options = RedisOptions::new(format!("rediss://localhost:{port}"));
     let unknown = RedisStore::connect(options.clone()).await.unwrap_err();
-    assert!(unknown.kind() == RedisErrorKind::Unreachable && unknown.to_string().contains("certificate"), "{unknown}");
+    assert_eq!(unknown.kind(), RedisErrorKind::Unreachable);
+    assert!(unknown.to_string().ends_with("trust the authority of its certificate (`redis_ca_file`)"), "{unknown}");
+    let empty = RedisStore::connect(options.clone().root_certificates(made.signing_key.serialize_pem())).await;
+    assert_eq!(empty.unwrap_err().to_string(), "the certificates to trust (`redis_ca_file`) contain none in PEM form");
     let store = RedisStore::connect(options.root_certificates(made.cert.pem())).await.unwrap();
     store.load().await.unwrap();
+    let plain = RedisServer::start().unwrap();
+    let error = RedisStore::connect(RedisOptions::new(format!("rediss://localhost:{}", plain.port()))).await;
+    let expected = format!("Redis at localhost:{} over TLS did not answer in time", plain.port());
+    assert_eq!(error.unwrap_err().to_string(), expected);
 }
 
 #[tokio::test]

@@ -114,11 +114,7 @@ struct RedisWithUsage {
 
 impl Store for RedisWithUsage {
     fn load(&self) -> StoreFuture<'_, Changes> {
-        Box::pin(async {
-            // This deletes expired usage. The counts of the database are not used.
-            let _ = self.sqlite.load().await;
-            self.redis.load().await
-        })
+        self.redis.load()
     }
 
     fn reserve(&self, request: ReserveRequest) -> StoreFuture<'static, Reserved> {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use redis::{AsyncConnectionConfig, Client, ErrorKind, FromRedisValue, Script, ScriptInvocation, ServerErrorKind};
-use redis::{InfoDict, aio::MultiplexedConnection};
+use redis::{ConnectionAddr, InfoDict, aio::MultiplexedConnection};
 use tokio::{
     sync::Mutex,
     time::{Instant, timeout},
@@ -50,7 +50,9 @@ struct Live {
 
 impl Connection {
     pub(super) fn new(client: Client) -> Self {
-        let address = client.get_connection_info().addr().to_string();
+        let address = client.get_connection_info().addr();
+        let tls = if matches!(address, ConnectionAddr::TcpTls { .. }) { " over TLS" } else { "" };
+        let address = format!("{address}{tls}");
         Self { client, address, current: Mutex::default(), info_checked: Once::new() }
     }
 

@@ -42,6 +42,7 @@ impl RedisError {
 
     pub(super) fn new(address: &str, error: &ClientError) -> Self {
         let code = error.code().unwrap_or_default();
+        let server = |what: &str| (RedisErrorKind::Server, format!("Redis at {address} {what}"));
         let (kind, message) = match error.kind() {
             ErrorKind::AuthenticationFailed => (RedisErrorKind::Denied, denied(address)),
             _ if code == "NOAUTH" || code == "WRONGPASS" => (RedisErrorKind::Denied, denied(address)),
@@ -50,11 +51,22 @@ impl RedisError {
                 (RedisErrorKind::Denied, format!("Redis at {address} does not allow what the store needs: {what}"))
             }
             ErrorKind::Server(ServerErrorKind::ReadOnly) => {
-                let what = "is a read-only replica; the store needs the primary";
-                (RedisErrorKind::Server, format!("Redis at {address} {what}"))
+                server("is a read-only replica; the store needs the primary")
+            }
+            _ if code == "OOM" => server("is out of memory; raise its maxmemory"),
+            _ if code == "MOVED" || code == "CLUSTERDOWN" => {
+                server("is a node of a cluster, which is not supported; use a server that has all data")
             }
             ErrorKind::Io if error.is_timeout() => return Self::timed_out(address),
-            ErrorKind::Io => (RedisErrorKind::Unreachable, format!("Redis at {address} cannot be reached: {error}")),
+            ErrorKind::Io => {
+                let why = error.to_string();
+                let advice = match () {
+                    () if why.contains("UnknownIssuer") => "; trust the authority of its certificate (`redis_ca_file`)",
+                    () if why.contains("CaUsedAsEndEntity") => "; use a certificate that is not one of an authority",
+                    () => "",
+                };
+                (RedisErrorKind::Unreachable, format!("Redis at {address} cannot be reached: {why}{advice}"))
+            }
             ErrorKind::Parse | ErrorKind::UnexpectedReturnType => {
                 (RedisErrorKind::NotRedis, format!("{address} does not answer like a Redis server"))
             }

@@ -44,7 +44,7 @@ pub(super) struct Memory(Mutex<Inside>);
 
 #[derive(Default)]
 struct Inside {
-    /// The epoch of the data that contains everything remembered here.
+    /// The epoch in which the server has everything in this copy; empty during a restore.
     epoch: Arc<str>,
     now_ms: i64,
     /// The latest known state of each quota.

@@ -4,17 +4,18 @@
 //! so they are on one node of a cluster.
 //!
 //! # A server that lost data
-//! The data has an epoch, which changes when the server was flushed, restarted, or replaced by a replica. For 2 s after
-//! that no request is granted, and every client sends the counts that it remembers. So no grant of a running client is
-//! lost, even if the server kept nothing. A client learns of a new epoch by [`Store::changes`], which a pool calls
-//! every 250 ms.
+//! The data has an epoch, which changes when the server was flushed, restarted, or replaced by a replica, or lost its
+//! counts. For 2 s after that no request is granted, and every client sends the counts that it remembers. So no grant of
+//! a running client is lost, even if the server kept nothing. A client learns of a new epoch by [`Store::changes`],
+//! which a pool calls every 250 ms.
 //!
 //! This needs the `INFO` command, and a connection that breaks when the server behind it changes. A proxy that hides a
 //! failover also hides the loss of data.
 //!
 //! # Time
-//! Windows and days use the server's clock; the clients' clocks do not matter. Setting the server's clock back makes
-//! windows longer. Setting it forward, or a failover to a server whose clock is ahead, makes them shorter once.
+//! Windows and days use the server's clock. Setting it back makes windows longer. Setting it forward, or a failover to a
+//! server whose clock is ahead, makes them shorter once. The ends of cooldowns use the clients' clocks: if these differ,
+//! a cooldown that another client recorded is longer or shorter by the difference.
 
 mod connection;
 mod error;
@@ -56,7 +57,7 @@ pub use self::{
 const TRIES: usize = 3;
 
 /// The value that `reserve.lua` returns in place of a candidate's number when the caller must retry.
-const ASK_AGAIN: i64 = -1;
+const RETRY: i64 = -1;
 
 /// Maximum number of records, or of quotas, in one call: a script blocks the server while it runs.
 const PAGE: usize = 64;
@@ -100,7 +101,7 @@ static FORGET: LazyLock<Script> = LazyLock::new(|| script(include_str!("forget.l
 static LOAD: LazyLock<Script> = LazyLock::new(|| script(include_str!("load.lua")));
 static RESTORE: LazyLock<Script> = LazyLock::new(|| script(include_str!("restore.lua")));
 
-/// The reply of `reserve.lua`: the head, the number of the granted candidate from 1 on (0: none; or [`ASK_AGAIN`]), the
+/// The reply of `reserve.lua`: the head, the number of the granted candidate from 1 on (0: none; or [`RETRY`]), the
 /// date on which it counts, the number and state of its quota, and the delays in milliseconds until the candidates
 /// before it have room.
 type Reply = (Head, i64, i32, (u64, Vec<u8>), Vec<u64>);
@@ -253,7 +254,7 @@ impl Shared {
                 continue;
             }
             // The days did not fit the server's time. It is known now, so the next try sends the right ones.
-            if granted == ASK_AGAIN {
+            if granted == RETRY {
                 continue;
             }
             if head.wait_ms > 0 {

@@ -12,11 +12,12 @@ end
 
 local meta = redis.call('HMGET', KEYS[1], 'epoch', 'run', 'opens', 'revision')
 local epoch, opens, revision = meta[1], tonumber(meta[3] or 0), tonumber(meta[4] or 0)
-if not epoch or (ARGV[2] ~= '' and meta[2] ~= ARGV[2]) then
-  -- The data is new, or on another server than before, which may have lost a part: callers restore what they remember.
-  -- Revisions start at the current time, so that they never go back.
+if not epoch or redis.call('HGET', KEYS[2], 'epoch') ~= epoch or (ARGV[2] ~= '' and meta[2] ~= ARGV[2]) then
+  -- The data is new, or has lost its quotas, or is on another server than before, which may have lost a part: callers
+  -- restore what they remember. Revisions start at the current time, so that they never go back.
   epoch, opens, revision = ARGV[2] .. ':' .. now, now + GRACE, math.max(revision, now)
   redis.call('HSET', KEYS[1], 'epoch', epoch, 'run', ARGV[2], 'opens', opens, 'revision', revision)
+  redis.call('HSET', KEYS[2], 'epoch', epoch)
 end
 
 -- The first element of every reply.

@@ -90,6 +90,9 @@ impl RedisOptions {
             let _ = rustls::crypto::ring::default_provider().install_default();
         }
         match &self.root_certificates {
+            Some(pem) if !String::from_utf8_lossy(pem).contains("-----BEGIN CERTIFICATE-----") => {
+                Err(RedisError::invalid("the certificates to trust (`redis_ca_file`) contain none in PEM form"))
+            }
             Some(pem) => {
                 let tls = TlsCertificates { client_tls: None, root_cert: Some(pem.clone()) };
                 Client::build_with_tls(info, tls).map_err(|error| RedisError::invalid(error.to_string()))

@@ -86,7 +86,9 @@ impl From<rusqlite::Error> for SqliteError {
             // The file is shorter than its header says.
             _ if code == Some(ffi::SQLITE_IOERR_SHORT_READ) => SqliteErrorKind::Damaged,
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => SqliteErrorKind::Locked,
-            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => SqliteErrorKind::ReadOnly,
+            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
+                SqliteErrorKind::ReadOnly
+            }
             Some(ErrorCode::DiskFull) => SqliteErrorKind::DiskFull,
             _ => SqliteErrorKind::Io,
         };

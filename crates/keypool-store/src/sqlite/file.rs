@@ -12,6 +12,7 @@ use tower_keypool::Clock;
 use super::{
     SqliteOptions,
     error::{SqliteError, SqliteErrorKind},
+    records,
     secrets::{self, Cipher},
     time::Time,
 };
@@ -71,6 +72,7 @@ fn open_once(path: &Path, options: &SqliteOptions) -> Result<(Connection, Time, 
     connection.execute_batch("BEGIN IMMEDIATE")?;
     migrate(&connection)?;
     let time = Time::of(&connection, options.time.as_ref())?;
+    records::prune(&connection, &time)?;
     let cipher = secrets::open(&connection, path, options.master_key.as_ref())?;
     connection.execute_batch("COMMIT")?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
@@ -134,6 +136,22 @@ fn migrate(connection: &Connection) -> Result<(), SqliteError> {
         connection.pragma_update(None, "application_id", APPLICATION_ID)?;
     }
     Ok(())
+}
+
+/// The device and inode of a file.
+pub(super) type Id = (u64, u64);
+
+/// Returns the id of the file at a path.
+#[cfg(unix)]
+pub(super) fn id(path: &Path) -> Option<Id> {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
+}
+
+/// An open file cannot be replaced.
+#[cfg(not(unix))]
+pub(super) fn id(_: &Path) -> Option<Id> {
+    None
 }
 
 /// Returns the path in a form that SQLite takes as a file name. A leading `file:` or `:memory:` is special.

@@ -21,16 +21,12 @@ pub struct StoredKey {
     pub project: Option<String>,
     /// Other options, which only the caller interprets.
     pub options: Value,
-    /// Time of the first put, in milliseconds since the Unix epoch; ignored by a put.
-    pub created_ms: i64,
-    /// Time of the last put, in milliseconds since the Unix epoch; ignored by a put.
-    pub updated_ms: i64,
 }
 
 impl StoredKey {
     /// Creates a key to put, without a project and options.
     pub fn new(id: KeyId, secret: Secret) -> Self {
-        Self { id, secret, project: None, options: Value::Null, created_ms: 0, updated_ms: 0 }
+        Self { id, secret, project: None, options: Value::Null }
     }
 }
 
@@ -92,7 +88,7 @@ impl SqliteStore {
             let put = "INSERT INTO keys VALUES (?1, ?2, ?3, ?4, ?5, ?5) ON CONFLICT DO UPDATE
                  SET secret = ?2, project = ?3, options = ?4, updated_ms = ?5";
             let mut put = connection.prepare_cached(put)?;
-            for StoredKey { id, secret, project, options, .. } in &keys {
+            for StoredKey { id, secret, project, options } in &keys {
                 let secret = cipher.encrypt(id.as_str(), secret.expose())?;
                 put.execute((id.as_str(), secret, project, options.to_string(), now))?;
             }
@@ -169,7 +165,5 @@ fn stored_key(row: &Row<'_>, cipher: &Cipher) -> Result<StoredKey, SqliteError> 
         id: KeyId::new(id),
         project: row.get("project")?,
         options: serde_json::from_str(row.get_ref("options")?.as_str().unwrap_or_default())?,
-        created_ms: row.get("created_ms")?,
-        updated_ms: row.get("updated_ms")?,
     })
 }

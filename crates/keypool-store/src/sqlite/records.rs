@@ -6,8 +6,11 @@ use tower_keypool::{
     store::{BreakerTarget, Record},
 };
 
-use super::error::SqliteError;
+use super::{error::SqliteError, time::Time, windows::LONGEST_MS};
 use crate::window::RECORD_KEPT_MS;
+
+/// Number of days for which usage is kept.
+const USAGE_DAYS: i64 = 400;
 
 /// Stores a record in place of the last one of the same target.
 pub(super) fn put(connection: &Connection, writer: i64, record: &Record, wall_ms: i64) -> Result<(), SqliteError> {
@@ -64,12 +67,13 @@ pub(super) fn since(connection: &Connection, since: u64, writer: i64) -> Result<
     Ok((revision, records))
 }
 
-/// Deletes expired records and resources, usage before `first_date`, and windows that count nothing any more.
-pub(super) fn prune(connection: &Connection, now: i64, wall_ms: i64, first_date: i32) -> Result<(), SqliteError> {
+/// Deletes expired records and resources, usage of more than 400 days ago, and windows that count nothing any more.
+pub(super) fn prune(connection: &Connection, time: &Time) -> Result<(), SqliteError> {
+    let (now_ms, wall_ms) = (time.now_ms(), time.wall_ms());
     connection.execute("DELETE FROM records WHERE expires_ms <= ?", [wall_ms])?;
     connection.execute("DELETE FROM resources WHERE expires_ms <= ?", [wall_ms])?;
-    connection.execute("DELETE FROM usage WHERE date < ?", [first_date])?;
+    connection.execute("DELETE FROM usage WHERE date < ?", [wall_ms / 86_400_000 - USAGE_DAYS])?;
     let clear = "UPDATE quotas SET windows = '[]', last_ms = 0 WHERE last_ms BETWEEN 1 AND ?";
-    connection.execute(clear, [now - super::windows::LONGEST_MS])?;
+    connection.execute(clear, [now_ms - LONGEST_MS])?;
     Ok(())
 }

@@ -14,8 +14,6 @@ pub struct Resource {
     pub project: String,
     /// The tenant that created it.
     pub tenant: Option<String>,
-    /// Time of the last put, in milliseconds since the Unix epoch; ignored by a put.
-    pub created_ms: i64,
     /// Time of expiry, in milliseconds since the Unix epoch; the resource is not found from then on.
     pub expires_ms: Option<i64>,
 }
@@ -23,7 +21,7 @@ pub struct Resource {
 impl Resource {
     /// Creates a resource to put, without a tenant and without expiry.
     pub fn new(name: impl Into<String>, project: impl Into<String>) -> Self {
-        Self { name: name.into(), project: project.into(), tenant: None, created_ms: 0, expires_ms: None }
+        Self { name: name.into(), project: project.into(), tenant: None, expires_ms: None }
     }
 }
 
@@ -35,7 +33,7 @@ impl SqliteStore {
     /// Errors of the file.
     pub async fn put_resource(&self, resource: Resource) -> Result<(), SqliteError> {
         self.change(move |connection, time| {
-            let Resource { name, project, tenant, expires_ms, .. } = &resource;
+            let Resource { name, project, tenant, expires_ms } = &resource;
             connection.prepare_cached("INSERT OR REPLACE INTO resources VALUES (?, ?, ?, ?, ?)")?.execute((
                 name,
                 project,
@@ -102,7 +100,6 @@ fn resource(row: &Row<'_>) -> rusqlite::Result<Resource> {
         name: row.get("name")?,
         project: row.get("project")?,
         tenant: row.get("tenant")?,
-        created_ms: row.get("created_ms")?,
         expires_ms: row.get("expires_ms")?,
     })
 }

@@ -13,7 +13,6 @@ use tokio::sync::oneshot;
 use tower_keypool::store::{Changes, Day, Granted, Record, ReserveRequest, Reserved, ReservedAt};
 
 use super::{
-    USAGE_DAYS,
     error::{SqliteError, SqliteErrorKind},
     quota::{LogEntry, Name, Quota},
     records,
@@ -273,8 +272,8 @@ impl Writer {
     /// Deletes expired data and returns the rest.
     pub(super) fn load(&mut self) -> Result<Changes, SqliteError> {
         self.transaction(|writer| {
-            let (now_ms, wall_ms, today) = (writer.now_ms, writer.wall_ms, writer.today());
-            records::prune(&writer.connection, now_ms, wall_ms, today - USAGE_DAYS)?;
+            let (now_ms, today) = (writer.now_ms, writer.today());
+            records::prune(&writer.connection, &writer.time)?;
             // Records of all writers: none has the id 0.
             let (revision, mut records) = records::since(&writer.connection, 0, 0)?;
             for (name, quota) in &mut writer.quotas {

@@ -145,6 +145,42 @@ async fn full_disk_is_reported_and_writing_resumes_when_there_is_room() {
     assert!(reserve(&store, &format!("project-{granted}"), &limits).await.granted.is_some());
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn replaced_or_removed_file_is_not_used_any_more() {
+    let replace: [fn(&Path); 3] = [
+        |path| fs::remove_file(path).unwrap(),
+        |path| fs::rename(path, path.with_extension("old")).unwrap(),
+        |path| {
+            let copy = path.with_extension("copy");
+            fs::copy(path, &copy).unwrap();
+            fs::rename(copy, path).unwrap();
+        },
+    ];
+    for replace in replace {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keypool.db");
+        let store = Time::new(NOON).open(&path);
+        let limits = Limits::new().per_minute(5);
+        reserve(&store, "a", &limits).await;
+        replace(&path);
+        let before = path.exists();
+        let request =
+            || tower_keypool::store::ReserveRequest { candidates: vec![candidate("a", &limits)], cost: one_request() };
+        let key = StoredKey::new("k".into(), Secret::new("AIza-not-a-real-key").unwrap());
+        let errors = [
+            store.reserve(request()).await.unwrap_err().to_string(),
+            store.changes(0).await.unwrap_err().to_string(),
+            store.put_key(key).await.unwrap_err().to_string(),
+            store.keys().await.unwrap_err().to_string(),
+        ];
+        for error in errors {
+            assert!(error.ends_with("keypool.db failed: it was replaced or removed; restart the program"), "{error}");
+        }
+        assert_eq!(path.exists(), before);
+    }
+}
+
 /// Environment variable with the folder in which the child process of a test opens a database.
 const FOLDER: &str = "KEYPOOL_TEST_READ_ONLY";
 
@@ -187,6 +223,14 @@ async fn read_only_file_or_folder_is_refused_and_unchanged() {
         assert!(stdout.contains("kind ReadOnly: "), "{stdout}{}", String::from_utf8_lossy(&output.stderr));
         assert!(fs::read(&path).unwrap() == before, "the file was changed");
     }
+}
+
+#[test]
+fn file_on_a_read_only_file_system_is_reported_as_read_only() {
+    // No test may mount a file system, so this is SQLite's error for it.
+    let error = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN);
+    let error = SqliteError::from(rusqlite::Error::SqliteFailure(error, None));
+    assert_eq!(error.kind(), SqliteErrorKind::ReadOnly);
 }
 
 #[tokio::test]

@@ -21,17 +21,14 @@ fn key(id: &str) -> StoredKey {
 #[tokio::test]
 async fn keys_are_stored_replaced_and_removed() {
     let folder = tempfile::tempdir().unwrap();
-    let time = Time::new(NOON);
-    let store = time.open(&folder.path().join("keypool.db"));
+    let store = Time::new(NOON).open(&folder.path().join("keypool.db"));
     let mut first = key("a");
     first.project = Some("one".to_owned());
     first.options = json!({"tier": "free", "limits": {"*": {"rpm": 5}}});
     store.put_key(first.clone()).await.unwrap();
-    time.advance(Duration::from_secs(5));
     store.put_keys(vec![key("a"), key("b"), key("c")]).await.unwrap();
     let keys = store.keys().await.unwrap();
     assert_eq!(keys.iter().map(|key| key.id.as_str()).collect::<Vec<_>>(), ["a", "b", "c"]);
-    assert_eq!((keys[0].created_ms, keys[0].updated_ms), (NOON, NOON + 5_000));
     assert_eq!((&keys[0].project, &keys[0].options), (&None, &json!(null)));
     store.put_key(first.clone()).await.unwrap();
     let found = store.key(&"a".into()).await.unwrap().unwrap();
@@ -261,7 +258,7 @@ async fn resources_are_found_until_they_expire() {
     assert_eq!(names("files/", None, "files/a").await, ["files/b"]);
     assert_eq!(names("", Some("t-1"), "").await, ["batches/c", "files/a"]);
     let found = store.resource("files/a").await.unwrap().unwrap();
-    assert_eq!((found.project.as_str(), found.tenant.as_deref(), found.created_ms), ("project", Some("t-1"), NOON));
+    assert_eq!((found.project.as_str(), found.tenant.as_deref()), ("project", Some("t-1")));
     time.advance(Duration::from_secs(1));
     assert_eq!(store.resource("files/a").await.unwrap(), None);
     assert_eq!(names("files/", None, "").await, ["files/b"]);
@@ -272,8 +269,8 @@ async fn resources_are_found_until_they_expire() {
 #[tokio::test]
 async fn usage_is_grouped_and_filtered() {
     let folder = tempfile::tempdir().unwrap();
-    let time = Time::new(NOON);
-    let store = time.open(&folder.path().join("keypool.db"));
+    let (path, time) = (folder.path().join("keypool.db"), Time::new(NOON));
+    let store = time.open(&path);
     for (project, requests) in [("a", 3), ("b", 2)] {
         for _ in 0..requests {
             reserve(&store, project, &Limits::new()).await;
@@ -293,6 +290,6 @@ async fn usage_is_grouped_and_filtered() {
     assert_eq!((rows.len(), &rows[0].key, rows[0].model.as_deref()), (2, &Some(KeyId::new("key-a")), Some("model")));
     assert_eq!((&rows[1].key, rows[1].used), (&Some(KeyId::new("key-b")), requests(2)));
     time.advance(Duration::from_secs(401 * 86_400));
-    store.load().await.unwrap();
+    let store = time.open(&path);
     assert_eq!(store.usage(UsageQuery::of_days(0..=i32::MAX).by_day()).await.unwrap(), []);
 }

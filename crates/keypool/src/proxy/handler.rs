@@ -272,7 +272,10 @@ pub fn failure(error: &Error) -> (ApiError, Attempts) {
         ErrorKind::Transport => StatusCode::BAD_GATEWAY,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
-    (ApiError::new(status, error.with_cause()).retry_after(error.retry_after()), error.attempts().clone())
+    // It is not known when the store is back.
+    let soon = (error.kind() == ErrorKind::Store).then_some(Duration::from_secs(1));
+    let answer = ApiError::new(status, error.with_cause()).retry_after(error.retry_after().or(soon));
+    (answer, error.attempts().clone())
 }
 
 /// Reports whether the client stopped sending the body of its request.

@@ -249,7 +249,7 @@ impl Tenants {
                 let retry_after = error.retry_after().unwrap_or(Duration::from_secs(1));
                 Err(ApiError::new(http::StatusCode::TOO_MANY_REQUESTS, message).retry_after(Some(retry_after)))
             }
-            Err(error) => Err(ApiError::new(http::StatusCode::SERVICE_UNAVAILABLE, error.to_string())),
+            Err(error) => Err(crate::proxy::handler::failure(&error).0),
         }
     }
 

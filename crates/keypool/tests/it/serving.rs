@@ -143,6 +143,8 @@ async fn gateway_is_not_ready_while_its_store_is_lost() {
     redis.kill();
     until(&closed, 503).await;
     assert!(closed.get("/readyz").await.text().contains("the store is unavailable"));
+    let refused = closed.post("/v1beta/models/gemini-2.5-flash:generateContent", &serde_json::json!({})).await;
+    assert_eq!((refused.status.as_u16(), refused.header("retry-after")), (503, "1"), "{}", refused.text());
     open.wait_for_log("the store is unavailable").await;
     assert_eq!(open.get("/readyz").await.status, 200);
     redis.start_again();
