@@ -11,8 +11,6 @@ mod values;
 
 pub use check::parse_time;
 pub use inputs::Inputs;
-pub use loaded::{Loaded, NO_EXIT, PoolPlan, Problems, USUAL_KEY_FILE};
-pub use schema::{
-    BatchSection, Config, ExitEntry, GatewaySection, Level, OnStoreLoss, ProviderEntry, ProviderKind, TenantEntry,
-};
+pub use loaded::{Loaded, NO_EXIT, OWN_TOKEN, PoolPlan, Problems, USUAL_KEY_FILE};
+pub use schema::{BatchSection, Config, ExitEntry, GatewaySection, Level, OnStoreLoss, ProviderKind, TenantEntry};
 pub use values::{SecretText, Span};
