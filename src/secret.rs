@@ -9,7 +9,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 pub(crate) const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Minimum length of a secret that is redacted: shorter ones would mask ordinary words.
-const MIN_REDACTED: usize = 8;
+pub(crate) const MIN_REDACTED: usize = 8;
 
 /// A key's secret. `Debug` and `Display` show `***`; [`Secret::expose`] returns it.
 ///

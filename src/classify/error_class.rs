@@ -137,10 +137,12 @@ impl ErrorClass {
                 Scope::Project,
                 Cooldown::Fixed(secs(HOUR)),
                 Retry::OtherKey,
-                "check the account's billing; the key is tried again each hour",
+                "do what the provider's message says (billing, or an API that is not enabled); the key is tried again each hour",
             ),
             Self::KeyRejected => {
-                (Scope::Key, Cooldown::Disable, Retry::OtherKey, "replace the key, then enable or re-add it")
+                let advice =
+                    "replace the key, then enable it; if its project is suspended, use a key of another project";
+                (Scope::Key, Cooldown::Disable, Retry::OtherKey, advice)
             }
             Self::Unclear => (
                 Scope::Key,

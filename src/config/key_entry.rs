@@ -10,7 +10,7 @@ use super::{
     Environment, Loaded,
     wording::{check_vendor, looks_like_key, names_other_vendor, unknown_option, without_values},
 };
-use crate::{Key, KeyId, Limit, Limits, Secret, Span, Tier, Unit};
+use crate::{Key, KeyId, Limit, Limits, Secret, Span, Tier, Unit, secret::MIN_REDACTED};
 
 /// A key: an entry of `[[keys]]`, a line of a key file, a row of a CSV file or an object of a JSON file.
 ///
@@ -123,7 +123,7 @@ pub(super) struct Options {
 
 /// The options: name, other names, and a description of the expected value.
 const OPTIONS: [(&str, &str, &str); 20] = [
-    ("secret", "key api_key apikey apiKey", "a key: visible ASCII characters without commas and quotes"),
+    ("secret", "key api_key apikey apiKey", "a key: at least 8 visible ASCII characters, without commas and quotes"),
     ("secret_env", "", "the name of a variable"),
     ("id", "name", NAME),
     ("project", "owner", NAME),
@@ -235,9 +235,14 @@ impl Options {
     }
 }
 
+/// What servers without keys usually get as a key.
+const NO_SECRETS: [&str; 4] = ["EMPTY", "dummy", "none", "ollama"];
+
 fn secret(text: &str) -> Option<Arc<str>> {
     let plain = Secret::new(text).is_ok() && !text.contains([',', ';', '"', '\'', '`', '<', '>']);
-    plain.then(|| text.into())
+    // A shorter one could not be redacted: it may be part of an ordinary word.
+    let is_long = text.len() >= MIN_REDACTED || NO_SECRETS.contains(&text);
+    (plain && is_long).then(|| text.into())
 }
 
 /// Parses a number of seconds, or a number with a unit; at most a day.

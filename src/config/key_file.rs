@@ -88,9 +88,6 @@ pub(super) fn line(text: &str, names: &[String], tier: &str) -> Vec<Result<Optio
     let read = |key: Result<&str, String>| {
         let own = self::words(key?)?;
         let secret = own.first().map_or("", String::as_str);
-        if secret.len() < 8 {
-            return Err("the key is shorter than 8 characters".into());
-        }
         let mut pairs = vec![("key", secret), ("tier", tier), ("tier", tier_in(name))];
         for (n, word) in own[1..].iter().chain(shared).enumerate() {
             let expected = || format!("word {} is not an option: write name=value, with quotes around spaces", n + 2);

@@ -187,7 +187,10 @@ fn variable_in_a_key_file_is_read_like_one_of_the_environment() {
         Key::new("not-a-real-key-5"),
     ];
     assert!(plain == expected.map(|key| key.label("")), "{plain:?}");
-    assert_eq!(problems, ["x.env:4: the key is shorter than 8 characters"]);
+    assert_eq!(
+        problems,
+        ["x.env:4: secret: expected a key: at least 8 visible ASCII characters, without commas and quotes"]
+    );
     let (keys, problems) = loaded("x.env", "GEMINI_API_KEY=\nGOOGLE_API_KEY=\"\"\nNOTAREALKEY4567===\n");
     assert_eq!((keys.len(), problems.len()), (1, 0), "an empty variable has no key: {problems:?}");
 }
@@ -236,10 +239,10 @@ fn invalid_lines_are_reported_and_valid_ones_are_loaded() {
             "keys.txt:5: rpm: expected a whole number, 0 or more",
             "keys.txt:6: word 3 is not an option: write name=value, with quotes around spaces",
             "keys.txt:7: a quote is not closed",
-            "keys.txt:8: the key is shorter than 8 characters",
+            "keys.txt:8: secret: expected a key: at least 8 visible ASCII characters, without commas and quotes",
             "keys.txt:9: the text before = is not a name for a key of gemini; options come after the key",
-            "keys.txt:10: secret: expected a key: visible ASCII characters without commas and quotes",
-            "keys.txt:11: secret: expected a key: visible ASCII characters without commas and quotes",
+            "keys.txt:10: secret: expected a key: at least 8 visible ASCII characters, without commas and quotes",
+            "keys.txt:11: secret: expected a key: at least 8 visible ASCII characters, without commas and quotes",
             "keys.txt:12: zone: expected an IANA time zone such as America/Los_Angeles",
         ]
     );
@@ -269,6 +272,17 @@ fn all_formats_load_the_same_keys() {
     }
     let (keys, problems) = loaded("keys.json", &format!(r#"["{A}", "{B}"]"#));
     assert_eq!((keys.len(), problems.len()), (2, 0));
+}
+
+#[test]
+fn short_text_is_a_key_in_no_source_unless_it_is_a_usual_placeholder() {
+    for (name, text) in [("keys.txt", "WORD"), ("keys.csv", "key,project\nWORD,a\n"), ("keys.json", "[\"WORD\"]")] {
+        for (word, keys) in [("AIza-77", 0), ("ollama", 1)] {
+            assert_eq!(loaded(name, &text.replace("WORD", word)).0.len(), keys, "{name}: {word}");
+        }
+    }
+    let listed = config("[[keys]]\nsecret = \"AIza-77\"\n[[keys]]\nsecret = \"EMPTY\"\n").keys(&nothing());
+    assert_eq!((listed.keys.len(), listed.problems.len()), (1, 1), "{:?}", listed.problems);
 }
 
 #[test]
@@ -436,7 +450,7 @@ fn options_of_keys_in_a_variable_are_read_and_other_texts_are_not_keys() {
     assert_eq!(
         problems,
         [
-            "GEMINI_PAID_KEYS, value 3: the key is shorter than 8 characters",
+            "GEMINI_PAID_KEYS, value 3: secret: expected a key: at least 8 visible ASCII characters, without commas and quotes",
             "GEMINI_PAID_KEYS, value 4: the text before = is not a name for a key of gemini; options come after the key",
             "GEMINI_PAID_KEYS, value 5: OPENAI_API_KEY is not a name for a key of gemini; options come after the key",
         ]

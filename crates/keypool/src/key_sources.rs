@@ -13,7 +13,7 @@ use tower_keypool::{
 };
 
 use crate::{
-    config::{Loaded, NO_EXIT, PoolSettings},
+    config::{Loaded, NO_EXIT, OWN_TOKEN, PoolSettings},
     store::Stores,
 };
 
@@ -130,15 +130,14 @@ pub fn stored_from(mut options: Map<String, Value>, loaded: &Loaded) -> Result<(
         return Err("secret: expected the key as a string".to_owned());
     };
     let secret = Secret::new(secret.trim()).map_err(|error| format!("secret: {error}"))?;
-    let tokens = [Some(&loaded.token), loaded.admin_token.as_ref()];
-    if tokens.into_iter().flatten().any(|token| token.expose() == secret.expose()) {
-        return Err("this is the gateway's own token, not a key of a provider".to_owned());
-    }
     let mut read = loaded.pools()[0].no_keys();
     read.add_entry("the database", entry, &loaded.environment);
     let Some(key) = read.keys.pop() else {
         return Err(read.problems.pop().map_or_else(String::new, |problem| problem.message));
     };
+    if loaded.is_own_token(&key) {
+        return Err(OWN_TOKEN.to_owned());
+    }
     let mut stored = StoredKey::new(key.id(), secret);
     stored.project = key.project_name().map(str::to_owned);
     options.retain(|name, _| name != "id" && name != "project");

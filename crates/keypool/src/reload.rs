@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     app::AppState,
-    config::{Config, Inputs, Loaded, ProviderEntry, USUAL_KEY_FILE},
+    config::{Config, Inputs, Loaded, USUAL_KEY_FILE},
     server::Certificate,
     store::Stores,
 };
@@ -38,10 +38,13 @@ pub async fn reload(app: &AppState) -> anyhow::Result<Reloaded> {
     app.tenants.reload(&loaded, &app.stores).await?;
     app.pools.reload(&loaded, &app.stores).await?;
     let loaded = new?;
-    let at_next_start = changed_sections(&app.started.config, &loaded.config);
+    let at_next_start = changed_sections(&app.started, &loaded);
     app.loaded.store(loaded);
     let keys = app.pools.iter().map(|provider| provider.pool.stats().keys).sum();
-    tracing::info!(keys, ?at_next_start, "configuration reloaded");
+    tracing::info!(keys, "configuration reloaded");
+    if !at_next_start.is_empty() {
+        tracing::warn!(sections = at_next_start.join(", "), "changed settings take effect at the next start");
+    }
     Ok(Reloaded { keys, at_next_start })
 }
 
@@ -61,30 +64,36 @@ fn load(app: &AppState) -> anyhow::Result<Arc<Loaded>> {
 }
 
 /// Returns the names of changed sections that are read at start only.
-fn changed_sections(before: &Config, after: &Config) -> Vec<&'static str> {
-    let pairs = sections(before).into_iter().zip(sections(after));
-    pairs.filter(|((_, before), (_, after))| before != after).map(|((name, _), _)| name).collect()
+fn changed_sections(started: &Loaded, loaded: &Loaded) -> Vec<&'static str> {
+    let (before, after) = (read_at_start(&started.config), read_at_start(&loaded.config));
+    let sections = [
+        ("gateway", before.gateway != after.gateway),
+        ("pool", before.pool != after.pool),
+        ("models", before.models != after.models),
+        ("errors", before.errors != after.errors),
+        ("providers", before.providers != after.providers),
+        ("exits", before.exits != after.exits || started.proxies != loaded.proxies),
+        ("admin", before.admin != after.admin),
+        ("log", before.log != after.log),
+        ("store", before.store != after.store || started.redis_password != loaded.redis_password),
+    ];
+    sections.into_iter().filter(|(_, is_changed)| *is_changed).map(|(name, _)| name).collect()
 }
 
-/// Returns each section that is read at start only as text, without secrets and without the settings that a reload
-/// applies: keys, and where they are listed.
-fn sections(config: &Config) -> [(&'static str, String); 9] {
-    let pool = &config.pool;
-    let provider = |entry: &ProviderEntry| {
-        let ProviderEntry { name, kind, upstream, header, models, limits, fallback, keys: _, key_files: _ } = entry;
-        format!("{:?}", (name, kind, upstream, header, models, limits, fallback))
-    };
-    [
-        ("gateway", format!("{:?}", config.gateway)),
-        ("pool", format!("{:?}", (pool.strategy, pool.wait, &pool.fallback))),
-        ("models", format!("{:?}", config.models)),
-        ("errors", format!("{:?}", config.errors)),
-        ("providers", config.providers.iter().map(provider).collect()),
-        ("exits", format!("{:?}", config.exits)),
-        ("admin", format!("{:?}", config.admin)),
-        ("log", format!("{:?}", config.log)),
-        ("store", format!("{:?}", config.store)),
-    ]
+/// Returns the configuration without the settings that a reload applies: keys, where they are listed, and tokens.
+fn read_at_start(config: &Config) -> Config {
+    let mut config = config.clone();
+    (config.pool.key_files, config.pool.key_variables) = (None, true);
+    (config.gateway.token, config.gateway.token_file) = (None, None);
+    (config.admin.token, config.admin.token_file) = (None, None);
+    for provider in &mut config.providers {
+        provider.keys.clear();
+        provider.key_files.clear();
+    }
+    for exit in config.exits.values_mut() {
+        exit.projects.clear();
+    }
+    config
 }
 
 /// Reloads after each change until the gateway shuts down. No change of `files` since they were read, and no signal
@@ -103,7 +112,8 @@ pub fn watch(app: AppState, certificate: Option<Certificate>, mut files: Files) 
             let mut is_retry = false;
             tokio::select! {
                 () = app.shutdown.cancelled() => return,
-                () = hang_ups.next() => {}
+                // The next poll need not find the same changes again.
+                () = hang_ups.next() => files = Files::read(&app.inputs, &app.loaded.load(), certificate.as_ref()),
                 _ = poll.tick() => {
                     let changed = files.changed(&app.inputs, &app.loaded.load(), certificate.as_ref());
                     if !revision.changed(&app.stores).await && !changed {

@@ -31,14 +31,12 @@ pub struct Stores {
 }
 
 impl Stores {
-    /// Opens the stores that the configuration names.
+    /// Opens the database, without Redis.
     ///
     /// # Errors
-    /// If the database cannot be opened, a Redis option is invalid, the Redis CA file cannot be read, or the pools fail
-    /// closed and the Redis server cannot be reached.
-    pub async fn open(loaded: &Loaded) -> anyhow::Result<Self> {
+    /// If it cannot be opened.
+    pub async fn open_database(loaded: &Loaded) -> anyhow::Result<Self> {
         let store = &loaded.config.store;
-        let fail_open = store.on_store_loss == OnStoreLoss::FailOpen;
         let sqlite = match database_path(loaded)? {
             Some(path) => {
                 let is_usual = store.path == "auto";
@@ -53,7 +51,23 @@ impl Stores {
             }
             None => None,
         };
-        let redis = match &store.redis {
+        let first_revision = match &sqlite {
+            Some(sqlite) => sqlite.keys_revision().await?,
+            None => 0,
+        };
+        let fail_open = store.on_store_loss == OnStoreLoss::FailOpen;
+        Ok(Self { sqlite, redis: None, first_revision, fail_open })
+    }
+
+    /// Opens the stores that the configuration names.
+    ///
+    /// # Errors
+    /// If the database cannot be opened, a Redis option is invalid, the Redis CA file cannot be read, or the pools fail
+    /// closed and the Redis server cannot be reached.
+    pub async fn open(loaded: &Loaded) -> anyhow::Result<Self> {
+        let store = &loaded.config.store;
+        let mut opened = Self::open_database(loaded).await?;
+        opened.redis = match &store.redis {
             Some(url) => {
                 let mut options = RedisOptions::new(url.expose()).namespace(&store.namespace);
                 if let Some(user) = &store.redis_user {
@@ -69,15 +83,11 @@ impl Stores {
                     options = options.root_certificates(pem);
                 }
                 // A pool that fails open logs that the server cannot be reached, and continues.
-                Some(if fail_open { RedisStore::new(options)? } else { RedisStore::connect(options).await? })
+                Some(if opened.fail_open { RedisStore::new(options)? } else { RedisStore::connect(options).await? })
             }
             None => None,
         };
-        let first_revision = match &sqlite {
-            Some(sqlite) => sqlite.keys_revision().await?,
-            None => 0,
-        };
-        Ok(Self { sqlite, redis, first_revision, fail_open })
+        Ok(opened)
     }
 
     /// Returns the store for counts and cooldowns: Redis if there is one, else the database. `None` means memory only.

@@ -132,7 +132,7 @@ impl fmt::Display for SqliteError {
             SqliteErrorKind::Locked => ("is locked", ". Another program has a transaction open; end it and try again"),
             SqliteErrorKind::ReadOnly => ("cannot be written", ". Allow this user to write the file and its folder"),
             SqliteErrorKind::NewerVersion => ("was made by a newer version", ". Use that version, or another path"),
-            SqliteErrorKind::DiskFull => ("cannot grow", ". Free some disk space; no restart is needed"),
+            SqliteErrorKind::DiskFull => ("cannot grow", ". Free some disk space"),
             SqliteErrorKind::Invalid => ("got an invalid request", ""),
             SqliteErrorKind::Io => ("failed", ""),
         };

@@ -223,13 +223,13 @@ async fn backup_of_a_database_in_use_is_consistent_and_overwrites_nothing() {
 async fn tenants_are_stored_and_removed() {
     let folder = tempfile::tempdir().unwrap();
     let store = Time::new(NOON).open(&folder.path().join("keypool.db"));
-    let mut tenant = Tenant::new("t-1", "Sales", [1; 32]);
+    let mut tenant = Tenant::new("t-1", [1; 32]);
     tenant.options = json!({"rpm": 5});
     store.put_tenant(tenant.clone()).await.unwrap();
-    store.put_tenant(Tenant::new("t-2", "Support", [2; 32])).await.unwrap();
-    let error = store.put_tenant(Tenant::new("t-3", "Other", [1; 32])).await.unwrap_err();
+    store.put_tenant(Tenant::new("t-2", [2; 32])).await.unwrap();
+    let error = store.put_tenant(Tenant::new("t-3", [1; 32])).await.unwrap_err();
     assert_eq!(error.kind(), SqliteErrorKind::Invalid);
-    tenant.name = "Sales and more".to_owned();
+    tenant.token_hash = [4; 32];
     store.put_tenant(tenant.clone()).await.unwrap();
     tenant.created_ms = NOON;
     assert_eq!(store.tenants().await.unwrap()[0], tenant);

@@ -331,7 +331,8 @@ pub async fn add_tenant(
     let _change = app.admin.changes.lock().await;
     let sqlite = super::database(&app)?;
     let stored = sqlite.tenants().await.map_err(AdminError::failed)?;
-    if app.tenants.list().iter().any(|tenant| tenant.entry().name == name) || stored.iter().any(|one| one.id == name) {
+    if app.tenants.list().iter().any(|tenant| tenant.entry().name == name) || stored.iter().any(|one| one.name == name)
+    {
         return Err(AdminError::conflict(format!(
             "there is a tenant {name} already: remove it first, or choose another name"
         )));
@@ -359,10 +360,9 @@ pub async fn remove_tenant(
         )));
     }
     let sqlite = super::database(&app)?;
-    let stored = sqlite.tenants().await.map_err(AdminError::failed)?;
-    let unknown = || AdminError::not_found(format!("there is no tenant {name}"));
-    let tenant = stored.iter().find(|tenant| tenant.name == name).ok_or_else(unknown)?;
-    sqlite.remove_tenant(&tenant.id).await.map_err(AdminError::failed)?;
+    if !sqlite.remove_tenant(&name).await.map_err(AdminError::failed)? {
+        return Err(AdminError::not_found(format!("there is no tenant {name}")));
+    }
     app.tenants.reload(&loaded, &app.stores).await.map_err(AdminError::failed)?;
     super::note(&app, who, &format!("removed tenant {name}"));
     Ok(StatusCode::NO_CONTENT)

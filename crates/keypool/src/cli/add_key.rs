@@ -50,7 +50,7 @@ impl AddKey {
         self.options.apply(&mut options);
         let (key, stored) = key_sources::stored_from(options, &loaded).map_err(wrong)?;
         block_on(Some(1), async {
-            let stores = Stores::open(&loaded).await?;
+            let stores = Stores::open_database(&loaded).await?;
             let database = database(&stores)?;
             if let Some(same) = key_sources::with_secret(database, secret.expose()).await? {
                 let id = quoted(same.id.as_str());

@@ -14,7 +14,7 @@ use keypool_batch::{
 };
 
 use super::{
-    block_on,
+    NO_USABLE_KEY, OUT_OF_QUOTA, STOPPED, block_on,
     keys::sentences,
     opened::{Opened, Source},
     output::{Json, print_json, warn, wrong},
@@ -26,10 +26,6 @@ use crate::{
     config::{BatchSection, HumanDuration, Inputs, Loaded, ProviderKind},
     reload::Files,
 };
-
-const OUT_OF_QUOTA: u8 = 3;
-const NO_USABLE_KEY: u8 = 4;
-pub(super) const STOPPED: u8 = 130;
 
 /// Answer a file of prompts within the limits of the keys. A second run resumes where the first one stopped.
 ///

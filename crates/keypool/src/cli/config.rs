@@ -13,6 +13,7 @@ use tower_keypool::config::Problem;
 
 use super::{
     block_on,
+    keys::NO_KEY,
     output::{Json, count, print, print_json, table, warn},
 };
 use crate::{
@@ -66,9 +67,9 @@ impl ConfigCommand {
     }
 
     fn check(self, inputs: &Inputs) -> ExitCode {
-        let (problems, summary) = match inputs.load() {
-            Ok(loaded) => check(&loaded),
-            Err(Problems(problems)) => (problems, String::new()),
+        let ((problems, summary), is_complete) = match inputs.load() {
+            Ok(loaded) => (check(&loaded), true),
+            Err(Problems(problems)) => ((problems, String::new()), false),
         };
         if self.output.json {
             print_json(&json!({ "ok": problems.is_empty(), "problems": problems }));
@@ -76,7 +77,10 @@ impl ConfigCommand {
             problems.iter().for_each(warn);
             match problems.len() {
                 0 => print(summary),
-                problems => warn(format_args!("{} found", count(problems, "problem"))),
+                problems => {
+                    let rest = if is_complete { "" } else { "; check again after correcting, for the rest" };
+                    warn(format_args!("{} found{rest}", count(problems, "problem")));
+                }
             }
         }
         if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(super::WRONG) }
@@ -161,7 +165,8 @@ fn check(loaded: &Loaded) -> (Vec<Problem>, String) {
             problems.push(Problem::new("gateway.tls_cert_file", format!("{error:#}")));
         }
     }
-    (problems, format!("the configuration is valid: {}", count(keys, "key")))
+    let end = if keys == 0 { format!("; {NO_KEY}") } else { String::new() };
+    (problems, format!("the configuration is valid: {}{end}", count(keys, "key")))
 }
 
 fn settings(loaded: &Loaded) -> anyhow::Result<Vec<Setting>> {

@@ -26,9 +26,9 @@ use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt};
 
 use super::{
-    block_on,
+    STOPPED, block_on,
     monitor::{line, totals},
-    output::{Json, print, print_json, short},
+    output::{Json, print, print_json, rounded_seconds, short},
 };
 use crate::{
     app::{self, App, AppState},
@@ -130,7 +130,7 @@ impl Demo {
         block_on(None, async {
             tokio::select! {
                 code = self.play() => code,
-                _ = tokio::signal::ctrl_c() => Ok(ExitCode::from(130)),
+                _ = tokio::signal::ctrl_c() => Ok(ExitCode::from(STOPPED)),
             }
         })
     }
@@ -310,7 +310,7 @@ impl Counts {
             "answered": self.good(),
             "too_many_requests": self.answers.get(&429).copied().unwrap_or(0),
             "by_status": by_status,
-            "longest_seconds": (self.longest.as_secs_f64() * 1_000.0).round() / 1_000.0,
+            "longest_seconds": rounded_seconds(self.longest),
         })
     }
 

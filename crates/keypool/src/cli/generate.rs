@@ -3,7 +3,6 @@
 use std::{
     io::Read,
     process::ExitCode,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -13,21 +12,17 @@ use serde_json::json;
 use tower_keypool::{Error, ErrorKind, pool::Attempt};
 
 use super::{
-    block_on,
+    NO_USABLE_KEY, OUT_OF_QUOTA, STOPPED, block_on,
     keys::sentences,
     opened::{Opened, Source},
-    output::{Json, plain, print, print_json, short, warn, write, wrong},
+    output::{Json, plain, print, print_json, rounded_seconds, short, warn, write, wrong},
     positive, text_or_file,
 };
 use crate::{
-    config::matches,
     config::{Inputs, ProviderKind},
     proxy::{check_key::no_answer, handler, pools::ProviderPool},
 };
 
-const OUT_OF_QUOTA: u8 = 3;
-const NO_USABLE_KEY: u8 = 4;
-const STOPPED: u8 = 130;
 /// Maximum time between two pieces of an answer.
 const TIMEOUT: Duration = Duration::from_secs(600);
 
@@ -105,8 +100,7 @@ impl Generate {
 }
 
 async fn answer(opened: &Opened, model: &str, prompt: &Prompt, json: bool) -> anyhow::Result<ExitCode> {
-    let claims = |provider: &&Arc<ProviderPool>| provider.models.iter().any(|pattern| matches(pattern, model));
-    let provider = opened.pools.iter().find(claims).unwrap_or_else(|| opened.pools.own());
+    let provider = opened.pools.of_model(model).unwrap_or_else(|| opened.pools.own());
     let client = opened.client(provider, TIMEOUT)?;
     let began = Instant::now();
     let mut text = String::new();
@@ -136,7 +130,7 @@ async fn answer(opened: &Opened, model: &str, prompt: &Prompt, json: bool) -> an
             "provider": &*provider.name,
             "attempts": attempts.len(),
             "usage": answer.and_then(|answer| answer.usage),
-            "seconds": (began.elapsed().as_secs_f64() * 1_000.0).round() / 1_000.0,
+            "seconds": rounded_seconds(began.elapsed()),
         }));
     } else if !text.is_empty() && !text.ends_with('\n') {
         print("");

@@ -65,7 +65,7 @@ impl Import {
     pub(super) fn run(self, inputs: &Inputs) -> anyhow::Result<ExitCode> {
         let loaded = inputs.load()?;
         block_on(Some(1), async {
-            let stores = Stores::open(&loaded).await?;
+            let stores = Stores::open_database(&loaded).await?;
             let database = database(&stores)?;
             let mut code = ExitCode::SUCCESS;
             let mut imports = Vec::new();

@@ -10,11 +10,8 @@ use crossterm::{
 use serde_json::{Map, Value};
 use tower_keypool::Secret;
 
-use super::{batch::STOPPED, output::wrong};
+use super::{STOPPED, output::wrong};
 use crate::config::Loaded;
-
-/// Minimum length of a key, as in key files.
-const SHORTEST: usize = 8;
 
 /// Options of a key. An empty value removes an option.
 #[derive(Args)]
@@ -141,10 +138,7 @@ pub(super) fn read_secret(given: Option<&str>) -> anyhow::Result<Secret> {
     if text.trim_end_matches('=').contains('=') {
         return Err(wrong("expected a key without a name: import lines such as NAME=key with `keypool import -`"));
     }
-    let secret = Secret::new(text).ok().filter(|secret| secret.expose().len() >= SHORTEST);
-    secret.ok_or_else(|| {
-        wrong(format!("this is not a key: expected at least {SHORTEST} visible ASCII characters without spaces"))
-    })
+    Secret::new(text).map_err(|_| wrong("this is not a key: expected visible ASCII characters without spaces"))
 }
 
 /// Reads a line from the terminal without showing it. In raw mode, Ctrl-C is a key and cannot leave the echo off.

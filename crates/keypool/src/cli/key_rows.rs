@@ -3,7 +3,7 @@
 use serde_json::Value;
 use tower_keypool::{Unit, limit::LimitSource, pool::BreakerState};
 
-use super::output::{left, plain, short};
+use super::output::{left, plain};
 use crate::key_row::{BreakerRow, KeyRow, KeyState, LimitRow};
 
 fn short_model(model: &str) -> &str {
@@ -26,7 +26,7 @@ impl BreakerRow {
         let until = self.seconds_left.map(|seconds| format!("{} left, ", left(seconds))).unwrap_or_default();
         let class = self.class.map(|class| class.as_str().replace('_', " "));
         let why = match (class, &self.reason) {
-            (Some(class), Some(reason)) if !reason.is_empty() => format!("{class}: {}", short(reason, 60)),
+            (Some(class), Some(reason)) if !reason.is_empty() => format!("{class}: {reason}"),
             (Some(class), _) => class,
             (None, reason) => reason.clone().unwrap_or_else(|| "by hand".to_owned()),
         };
@@ -143,6 +143,14 @@ mod tests {
         }))
         .expect("a row");
         assert_eq!(row.why(), "billing; m: 41 s left, rate limit; m full, 4 s left");
+        let long = "x".repeat(300);
+        let row_of = |reason: &str| {
+            let breaker =
+                json!({ "scope": "key", "target": "key a", "state": "disabled", "class": "billing", "reason": reason });
+            serde_json::from_value::<KeyRow>(json!({ "id": "a", "state": "disabled", "breakers": [breaker] }))
+                .expect("a row")
+        };
+        assert!(row_of(&long).json()["why"].as_str().is_some_and(|why| why.contains(&long)));
         assert_eq!((row.advice(), row.used()), ("pay".to_owned(), "m 10/10/min learned".to_owned()));
     }
 }

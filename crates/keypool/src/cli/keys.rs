@@ -67,7 +67,7 @@ enum Change {
         #[arg(long, value_name = "TEXT", default_value = "with keypool keys disable")]
         reason: String,
     },
-    /// Use a key again, and end its cooldowns and those of its project
+    /// Use a key again, and end its cooldowns and those of its project, billing account and exit
     Enable {
         /// The id of the key
         id: String,
@@ -93,24 +93,19 @@ impl Keys {
         self.source.set(&mut inputs);
         let json = self.output.json;
         block_on(Some(2), async {
-            let Some(change) = self.change else {
-                list(&Opened::read(&inputs).await?, json).await?;
-                return Ok(ExitCode::SUCCESS);
+            let opened = match self.change {
+                None | Some(Change::Show { .. }) => Opened::read(&inputs).await?,
+                Some(_) => Opened::open(&inputs).await?,
             };
-            if let Change::Show { id } = &change {
-                show(&Opened::read(&inputs).await?, id, json).await?;
-                return Ok(ExitCode::SUCCESS);
-            }
-            let opened = Opened::open(&inputs).await?;
-            let changed = match change {
-                Change::Show { .. } => unreachable!("handled above"),
-                Change::Set { id, options } => set(&opened, id, &options).await?,
-                Change::Disable { id, reason } => disable(&opened, id, reason).await?,
-                Change::Enable { id } => enable(&opened, id).await?,
-                Change::Replace { id, key } => replace(&opened, id, key.as_deref()).await?,
-                Change::Remove { id } => remove(&opened, id).await?,
+            let (id, what) = match self.change {
+                None => return list(&opened, json).await,
+                Some(Change::Show { id }) => return show(&opened, &id, json).await,
+                Some(Change::Set { id, options }) => set(&opened, id, &options).await?,
+                Some(Change::Disable { id, reason }) => disable(&opened, id, reason).await?,
+                Some(Change::Enable { id }) => enable(&opened, id).await?,
+                Some(Change::Replace { id, key }) => replace(&opened, id, key.as_deref()).await?,
+                Some(Change::Remove { id }) => remove(&opened, id).await?,
             };
-            let (id, what) = changed;
             if json {
                 print_json(&json!({ "id": id, "done": what }));
             } else {
@@ -144,7 +139,7 @@ pub(super) async fn rows(opened: &Opened) -> anyhow::Result<Vec<KeyRow>> {
     Ok(all)
 }
 
-const NO_KEY: &str = "there is no key: add one with `keypool add-key`, or name the gateway's source: --keys FILE, key.txt or \
+pub(super) const NO_KEY: &str = "there is no key: add one with `keypool add-key`, or name the gateway's source: --keys FILE, key.txt or \
     GEMINI_API_KEY";
 
 /// Returns a sentence for each key of a provider, or how to add one.
@@ -155,19 +150,16 @@ pub(super) async fn sentences(opened: &Opened, provider: &str) -> anyhow::Result
 }
 
 /// Prints what is set for a key, and its state.
-async fn show(opened: &Opened, id: &str, json: bool) -> anyhow::Result<()> {
+async fn show(opened: &Opened, id: &str, json: bool) -> anyhow::Result<ExitCode> {
     opened.find(&id.into())?;
     let rows = rows(opened).await?;
     let Some(row) = rows.iter().find(|row| row.id == id) else {
-        let id = quoted(id);
-        return Err(wrong(format!(
-            "{id} is skipped, because it cannot be used: change it with `keypool keys set {id}`"
-        )));
+        return Err(skipped(id));
     };
     let value = row.json();
     if json {
         print_json(&value);
-        return Ok(());
+        return Ok(ExitCode::SUCCESS);
     }
     let limits = row.given.iter().map(|limit| {
         let model = if limit.model == "*" { "each model" } else { &limit.model };
@@ -193,27 +185,36 @@ async fn show(opened: &Opened, id: &str, json: bool) -> anyhow::Result<()> {
     for (name, text) in fields.chain((!limits.is_empty()).then(|| ("given limits".to_owned(), limits))) {
         print(plain(&format!("{name}: {text}")));
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
-async fn list(opened: &Opened, json: bool) -> anyhow::Result<()> {
+fn skipped(id: &str) -> anyhow::Error {
+    let id = quoted(id);
+    wrong(format!("{id} is skipped, because it cannot be used: change it with `keypool keys set {id}`"))
+}
+
+async fn list(opened: &Opened, json: bool) -> anyhow::Result<ExitCode> {
     let rows = rows(opened).await?;
     if json {
         print_json(&rows.iter().map(KeyRow::json).collect::<Vec<_>>());
-        return Ok(());
+        return Ok(ExitCode::SUCCESS);
     }
     if rows.is_empty() {
         print(NO_KEY);
-        return Ok(());
+        return Ok(ExitCode::SUCCESS);
     }
     let cells = rows.iter().map(|row| {
-        let why = [row.why(), row.advice()].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" → ");
+        let why = [short(&row.why(), 120), row.advice()]
+            .into_iter()
+            .filter(|text| !text.is_empty())
+            .collect::<Vec<_>>()
+            .join(" → ");
         let used = row.used_today.map_or_else(|| "-".to_owned(), |used| used.to_string());
         let project = if row.project == row.id { "-".to_owned() } else { row.project.clone() };
         [row.id.clone(), short(&row.listed_at, 40), project, row.state.as_str().to_owned(), used, row.used(), why]
     });
     print(table(["key", "listed at", "project", "state", "today", "used/limit", "why, time left, what to do"], cells));
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Returns the key in the database, or an error with the place where the key is listed.
@@ -251,26 +252,10 @@ async fn disable(opened: &Opened, id: String, reason: String) -> anyhow::Result<
 async fn enable(opened: &Opened, id: String) -> anyhow::Result<(String, &'static str)> {
     let key = KeyId::new(id.as_str());
     let (provider, _) = opened.find(&key)?;
-    let snapshot = provider.pool.snapshot(0, usize::MAX);
-    let view = snapshot.keys.iter().find(|view| view.id == key);
-    let store = opened.store()?;
-    let covers = |target: &BreakerTarget| match target {
-        BreakerTarget::Key(id) | BreakerTarget::KeyModel(id, _) => *id == key,
-        BreakerTarget::Project(name) | BreakerTarget::ProjectModel(name, _) => {
-            view.is_some_and(|view| view.project == *name)
-        }
-        BreakerTarget::Exit(name) => view.is_some_and(|view| view.exit.as_ref() == Some(name)),
-        _ => false,
-    };
-    let open = store.load().await?.records.into_iter().filter_map(|record| match record {
-        Record::Open { target, .. } if covers(&target) => Some(Record::Closed { target }),
-        _ => None,
-    });
-    let mut closed: Vec<Record> = open.collect();
-    if closed.is_empty() {
-        closed.push(Record::Closed { target: BreakerTarget::Key(key) });
-    }
-    store.record(closed).await?;
+    opened.store()?;
+    provider.pool.enable(&key).map_err(|_| skipped(&id))?;
+    provider.pool.shutdown().await;
+    anyhow::ensure!(!provider.pool.store_refuses_requests(), "the store is unavailable, so {id} is not enabled");
     Ok((id, "enabled"))
 }
 

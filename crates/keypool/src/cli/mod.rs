@@ -111,6 +111,10 @@ enum Command {
 
 /// Exit code for a wrong command line, configuration or input.
 const WRONG: u8 = 2;
+const OUT_OF_QUOTA: u8 = 3;
+const NO_USABLE_KEY: u8 = 4;
+/// Exit code after Ctrl-C or a signal.
+const STOPPED: u8 = 130;
 
 /// Parses the command line and runs its command.
 pub fn run() -> ExitCode {
@@ -145,7 +149,7 @@ pub fn run() -> ExitCode {
         Command::Completions(completions) => Ok(completions.run()),
     };
     let code = result.unwrap_or_else(|error| {
-        output::warn(format_args!("{error:#}"));
+        output::warn(described(&error));
         let wrong = error.is::<crate::config::Problems>() || error.is::<output::Wrong>();
         ExitCode::from(if wrong { WRONG } else { 1 })
     });
@@ -157,6 +161,12 @@ pub fn run() -> ExitCode {
         }
         _ => code,
     }
+}
+
+/// Returns the message of an error with those of its causes that it does not contain.
+fn described(error: &anyhow::Error) -> String {
+    let causes = error.chain().skip(1).map(ToString::to_string);
+    causes.fold(error.to_string(), |all, cause| if all.contains(&cause) { all } else { format!("{all}: {cause}") })
 }
 
 /// Parses a number of an option that is at least 1.
@@ -189,4 +199,15 @@ fn block_on<T>(threads: Option<usize>, command: impl Future<Output = anyhow::Res
     // A read of standard input may never end.
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cause_of_an_error_is_shown_once() {
+        let error = anyhow::Error::from(tower_keypool::Error::store("Redis is away")).context("the pool");
+        assert_eq!(described(&error), "the pool: the store failed: Redis is away");
+    }
 }

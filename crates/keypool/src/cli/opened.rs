@@ -84,7 +84,7 @@ impl Opened {
         let stores = Stores::open(&loaded).await?;
         let listed = key_sources::all(&loaded, &stores).await?;
         for (_, keys) in &listed {
-            warn_of_problems(keys.problems.iter().map(key_sources::described));
+            warn_of_problems(keys);
         }
         Self::of(loaded, stores, listed).await
     }
@@ -113,7 +113,7 @@ impl Opened {
     async fn reload(&self, loaded: &Loaded) -> anyhow::Result<()> {
         let listed = key_sources::all(loaded, &self.stores).await?;
         for (_, keys) in &listed {
-            warn_of_problems(keys.problems.iter().map(key_sources::described));
+            warn_of_problems(keys);
         }
         // The file may be half written, or a pipe.
         anyhow::ensure!(listed.iter().any(|(_, keys)| !keys.keys.is_empty()), "no source lists a key now");
@@ -204,11 +204,11 @@ pub(super) fn database(stores: &Stores) -> anyhow::Result<&SqliteStore> {
 }
 
 /// Reports the first problems of entries, and the number of the others.
-pub(super) fn warn_of_problems(problems: impl ExactSizeIterator<Item = String>) {
+pub(super) fn warn_of_problems(listed: &Listed) {
     const SHOWN: usize = 20;
-    let all = problems.len();
-    for problem in problems.take(SHOWN) {
-        warn(problem);
+    let all = listed.problems.len();
+    for problem in listed.problems.iter().take(SHOWN) {
+        warn(key_sources::described(problem));
     }
     if all > SHOWN {
         warn(format_args!("{} more entries have problems, {all} in total", all - SHOWN));

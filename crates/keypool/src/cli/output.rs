@@ -4,6 +4,7 @@ use std::{
     fmt,
     io::{self, Write as _},
     sync::OnceLock,
+    time::Duration,
 };
 
 use clap::Args;
@@ -137,6 +138,11 @@ pub(super) fn short(text: &str, max: usize) -> String {
 /// Formats a number of things: `1 key`, `2 keys`.
 pub(super) fn count(number: usize, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
+/// Returns seconds, rounded to milliseconds.
+pub(super) fn rounded_seconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1_000.0).round() / 1_000.0
 }
 
 /// Formats a time in UTC.

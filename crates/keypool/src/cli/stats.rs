@@ -8,8 +8,8 @@ use serde_json::json;
 use tower_keypool::Scope;
 
 use super::{
-    block_on,
-    keys::rows,
+    WRONG, block_on,
+    keys::{NO_KEY, rows},
     opened::{Opened, Source},
     output::{Json, count, left, print, print_json, table},
 };
@@ -177,12 +177,15 @@ impl Health {
                 print_json(&json!({ "keys": rows.len(), "usable": usable.len(), "disabled": out }));
             } else {
                 print(format_args!("{} of {} usable", usable.len(), count(rows.len(), "key")));
+                if rows.is_empty() {
+                    print(NO_KEY);
+                }
                 for row in &disabled {
                     print(row.sentence());
                 }
             }
             Ok(match (usable.len(), disabled.len()) {
-                (0, _) => ExitCode::from(2),
+                (0, _) => ExitCode::from(WRONG),
                 (_, 0) => ExitCode::SUCCESS,
                 _ => ExitCode::FAILURE,
             })

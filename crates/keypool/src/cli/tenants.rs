@@ -118,7 +118,7 @@ impl Rights {
                 models.split(',').map(str::trim).filter(|model| !model.is_empty()).map(str::to_owned).collect();
         }
         if let Some(time) = self.expires {
-            if parse_time(&time).is_some_and(|time| time <= jiff::Timestamp::now()) {
+            if has_passed(&time) {
                 warn(format_args!("--expires: {time} has passed, so the tenant's token is refused"));
             }
             entry.expires = Some(time).filter(|time| !time.is_empty());
@@ -141,7 +141,7 @@ impl Tenants {
             if matches!(self.change, None | Some(Change::List)) {
                 must_exist(&loaded)?;
             }
-            let stores = Stores::open(&loaded).await?;
+            let stores = Stores::open_database(&loaded).await?;
             match self.change {
                 None | Some(Change::List) => list(&loaded, stores.sqlite.as_ref(), json).await?,
                 Some(Change::Add { name, rights }) => add(&loaded, database(&stores)?, name, rights, json).await?,
@@ -160,13 +160,17 @@ impl Tenants {
                 Some(Change::Remove { name }) => {
                     let database = database(&stores)?;
                     let tenant = find(&loaded, database, &name).await?;
-                    database.remove_tenant(&tenant.id).await?;
+                    database.remove_tenant(&tenant.name).await?;
                     print_done(json, &name, "removed");
                 }
             }
             Ok(ExitCode::SUCCESS)
         })
     }
+}
+
+fn has_passed(time: &str) -> bool {
+    parse_time(time).is_some_and(|time| time <= jiff::Timestamp::now())
 }
 
 fn print_done(json: bool, name: &str, done: &str) {
@@ -255,7 +259,10 @@ async fn list(loaded: &Loaded, database: Option<&SqliteStore>, json: bool) -> an
         ];
         let limits = limits.into_iter().filter_map(|(name, limit)| Some(format!("{name} {}", limit?)));
         let models = if entry.models.is_empty() { "all".to_owned() } else { entry.models.join(", ") };
-        let expires = entry.expires.clone().unwrap_or_else(|| "never".to_owned());
+        let expires = match entry.expires.as_deref() {
+            Some(time) if has_passed(time) => format!("{time} (expired)"),
+            time => time.unwrap_or("never").to_owned(),
+        };
         let limits = limits.collect::<Vec<_>>().join(", ");
         [entry.name.clone(), place.clone(), models, limits, requests(&entry.name).to_string(), expires]
     });

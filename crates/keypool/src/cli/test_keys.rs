@@ -14,7 +14,7 @@ use tower_keypool::{
 use super::{
     block_on,
     opened::{Source, warn_of_problems},
-    output::{Json, count, plain, print, print_json, short, table, warn, wrong},
+    output::{Json, count, plain, print, print_json, rounded_seconds, short, table, warn, wrong},
 };
 use crate::{
     config::{Inputs, PoolSettings},
@@ -81,7 +81,7 @@ impl TestKeys {
             let listed = key_sources::all(&loaded, &stores).await?;
             let mut tests = Vec::new();
             for (settings, keys) in &listed {
-                warn_of_problems(keys.problems.iter().map(key_sources::described));
+                warn_of_problems(keys);
                 let of_pool = keys.keys.iter().map(|key| (settings, key, keys.place(&key.id())));
                 tests.extend(of_pool);
             }
@@ -152,7 +152,7 @@ async fn test(settings: &PoolSettings, key: &Key, place: &str, upstream: &Upstre
         message: checked.message.as_deref().map(plain),
         advice: checked.advice,
         models: checked.models,
-        seconds: (checked.took.as_secs_f64() * 1_000.0).round() / 1_000.0,
+        seconds: rounded_seconds(checked.took),
         disabled: false,
         is_rejected: checked.class == Some(ErrorClass::KeyRejected),
     }

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Show requests and tokens by key, project, model, day or tenant. Days are in the provider's time zone, and in UTC for
-/// tenants.
+/// tenants. Requests that a provider refused are counted with the tokens of their prompts.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Usage {
@@ -72,7 +72,7 @@ impl Usage {
             (None, days) => today - days.unwrap_or(1) + 1..=today,
         };
         let rows = block_on(Some(1), async {
-            let stores = Stores::open(&loaded).await?;
+            let stores = Stores::open_database(&loaded).await?;
             Ok(usage::rows(database(&stores)?, self.by, days).await?)
         })?;
         let mut sums: BTreeMap<String, Sum> = BTreeMap::new();

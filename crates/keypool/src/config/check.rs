@@ -79,7 +79,7 @@ pub(super) fn check(
     checker.numbers(&config);
     checker.texts(&config);
     let proxies = checker.exits(&config, &environment);
-    let tenant_hashes = checker.tenants(&config, &token);
+    let tenant_hashes = checker.tenants(&config, [Some(&token), admin_token.as_ref()]);
     checker.models(&config);
     let problems = checker.problems;
     let mut loaded = Loaded {
@@ -223,10 +223,10 @@ impl Checker<'_> {
         proxies
     }
 
-    fn tenants(&mut self, config: &Config, token: &SecretText) -> Vec<[u8; 32]> {
+    fn tenants(&mut self, config: &Config, own_tokens: [Option<&SecretText>; 2]) -> Vec<[u8; 32]> {
         let mut hashes = Vec::new();
-        let (mut names, mut seen) = (HashSet::new(), HashSet::new());
-        seen.insert(hash(token.expose()));
+        let mut names = HashSet::new();
+        let mut seen: HashSet<_> = own_tokens.into_iter().flatten().map(|token| hash(token.expose())).collect();
         for (n, tenant) in config.tenants.iter().enumerate() {
             let setting = format!("tenants, entry {}", n + 1);
             for problem in tenant.problems() {
@@ -237,12 +237,12 @@ impl Checker<'_> {
             }
             let reported = self.problems.len();
             let given = self.secret(&setting, tenant.token.as_ref(), tenant.token_file.as_deref());
-            let hash = match (&given, &tenant.token_hash) {
+            let token_hash = match (&given, &tenant.token_hash) {
                 (Some(token), None) => Some(hash(token.expose())),
                 (None, Some(hash)) => parse_hash(hash),
                 _ => None,
             };
-            match hash {
+            match token_hash {
                 Some(hash) if seen.insert(hash) => hashes.push(hash),
                 Some(_) => self.problem(&setting, "this token is in use already: choose another one"),
                 None if self.problems.len() > reported => {}

@@ -60,6 +60,9 @@ pub struct Loaded {
 /// The problem of a key whose exit is not in the configuration.
 pub const NO_EXIT: &str = "the key's exit is not in the configuration: add it to [exits]";
 
+/// The problem of a key that is a token of the gateway.
+pub const OWN_TOKEN: &str = "this is the gateway's own token, not a key of a provider";
+
 /// The settings of one provider's pool.
 #[derive(Clone, Debug)]
 pub struct PoolSettings {
@@ -142,18 +145,27 @@ impl Loaded {
     /// exit that the configuration gives its project.
     pub fn keys(&self, settings: &PoolSettings) -> LoadedKeys {
         let mut loaded = settings.config.keys(&self.environment);
-        // The token that clients send is never used as a key.
-        loaded.keys.retain(|key| !key.has_secret(self.token.expose()));
         let keys = std::mem::take(&mut loaded.keys);
         for key in keys.into_iter().map(|key| self.placed(settings, key)) {
-            if self.has_exit_of(&key) {
+            let place = loaded.place(&key.id()).unwrap_or_default().to_owned();
+            if self.is_own_token(&key) {
+                // Clients on this machine have the token in such a variable, too.
+                let is_variable = place.split(", value ").any(|name| self.environment.get(name).is_some());
+                if !is_variable {
+                    loaded.problems.push(Problem::of_entry(place, OWN_TOKEN));
+                }
+            } else if self.has_exit_of(&key) {
                 loaded.keys.push(key);
             } else {
-                let place = loaded.place(&key.id()).unwrap_or_default().to_owned();
                 loaded.problems.push(Problem::of_entry(place, NO_EXIT));
             }
         }
         loaded
+    }
+
+    /// Reports whether a key is a token of clients or of the administrator, which is never used as a key.
+    pub fn is_own_token(&self, key: &Key) -> bool {
+        [Some(&self.token), self.admin_token.as_ref()].into_iter().flatten().any(|token| key.has_secret(token.expose()))
     }
 
     /// Reports whether a key's exit, if it has one, is in the configuration.

@@ -84,7 +84,7 @@ impl ProviderKind {
 }
 
 /// `[pool]`
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PoolSection {
     /// Key files. Default: key.txt, if it exists.
@@ -113,7 +113,7 @@ impl Default for PoolSection {
 }
 
 /// An entry of `[[models]]`.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ModelEntry {
     /// The model's name. It may end in `*` if the entry only sets limits.
@@ -150,7 +150,7 @@ struct RuleEntry {
 }
 
 /// `[gateway]`
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct GatewaySection {
     /// HOST:PORT to listen on. An address other than loopback requires a token.
@@ -256,7 +256,7 @@ impl Default for GatewaySection {
 }
 
 /// An entry of `[[providers]]`.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProviderEntry {
     /// The provider's name in paths (/to/NAME/), logs and metrics. Default: the name of its kind.
@@ -280,7 +280,7 @@ pub struct ProviderEntry {
 }
 
 /// An entry of `[exits]`: a proxy or a local address.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ExitEntry {
     /// The proxy: http://user:password@host:port or socks5://host:port.
@@ -334,7 +334,7 @@ pub struct TenantEntry {
 }
 
 /// `[admin]`: disabled without a token.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdminSection {
     /// The administrator's token. It must differ from the tokens of clients.
@@ -380,7 +380,7 @@ pub enum LogFormat {
 }
 
 /// `[log]`
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogSection {
     /// The log level.
@@ -413,7 +413,7 @@ pub enum OnStoreLoss {
 }
 
 /// `[store]`
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct StoreSection {
     /// The database file for counts, cooldowns, keys and tenants; "auto" is ~/.local/state/keypool/keypool.db, "none"

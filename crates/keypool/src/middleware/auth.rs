@@ -53,6 +53,9 @@ async fn identified(app: &AppState, head: &mut Parts) -> Result<Authenticated, (
     let dialect = route.dialect;
     let found = tokens(head).find_map(|token| Some((app.tenants.find(&token)?, token)));
     let tenant = match found {
+        Some((tenant, _)) if tenant.is_expired() => {
+            return Err((dialect, ApiError::new(StatusCode::UNAUTHORIZED, "this token has expired")));
+        }
         Some((tenant, token)) => {
             remove_copies(head, &token);
             Some(tenant)

@@ -219,6 +219,12 @@ impl Pools {
         self.aliases.get(model.trim_start_matches("models/")).map_or(model, String::as_str)
     }
 
+    /// Returns the provider that is configured for a model or an alias.
+    pub fn of_model(&self, model: &str) -> Option<&Arc<ProviderPool>> {
+        let model = self.resolved(model);
+        self.providers.iter().find(|provider| provider.models.iter().any(|pattern| matches(pattern, model)))
+    }
+
     /// Chooses the provider for a request: by the name in the path, else by the model, else by the dialect.
     ///
     /// # Errors
@@ -235,11 +241,7 @@ impl Pools {
                 .named(name)
                 .ok_or_else(|| ApiError::not_found(format!("no provider is named {name}; there are {}", names())));
         }
-        let model = model.map(|model| self.resolved(model));
-        let claims = |provider: &&Arc<ProviderPool>| {
-            model.is_some_and(|model| provider.models.iter().any(|pattern| matches(pattern, model)))
-        };
-        if let Some(provider) = self.providers.iter().find(claims) {
+        if let Some(provider) = model.and_then(|model| self.of_model(model)) {
             return Ok(provider);
         }
         let of_dialect = || self.providers.iter().find(|provider| provider.dialect == dialect);

@@ -13,7 +13,10 @@ use keypool_store::{SqliteStore, sqlite};
 use serde_json::Value;
 use subtle::ConstantTimeEq;
 use tokio_util::sync::CancellationToken;
-use tower_keypool::{Affinity, ApiKeyHeader, ErrorKind, Key, KeyId, KeyPool, KeyRequest, Limit, Limits, Span, Unit};
+use tower_keypool::{
+    Affinity, ApiKeyHeader, Error, ErrorKind, Key, KeyId, KeyPool, KeyRequest, Limit, Limits, Span, Unavailable, Unit,
+    pool::UnavailableReason,
+};
 
 pub use self::quota::Quota;
 use crate::{
@@ -41,7 +44,7 @@ pub async fn add(database: &SqliteStore, entry: &TenantEntry) -> anyhow::Result<
     let mut bytes = [0; 24];
     getrandom::fill(&mut bytes)?;
     let token = format!("kpt-{}", URL_SAFE_NO_PAD.encode(bytes));
-    let mut tenant = sqlite::Tenant::new(&entry.name, &entry.name, hash(&token));
+    let mut tenant = sqlite::Tenant::new(&entry.name, hash(&token));
     tenant.options = stored_options(entry);
     database.put_tenant(tenant).await?;
     Ok(token)
@@ -88,7 +91,7 @@ impl Tenant {
         !self.entry.models.is_empty()
     }
 
-    fn is_expired(&self) -> bool {
+    pub fn is_expired(&self) -> bool {
         self.expires.is_some_and(|expires| expires <= jiff::Timestamp::now())
     }
 
@@ -150,6 +153,23 @@ async fn listed(loaded: &Loaded, stores: &Stores) -> anyhow::Result<HashMap<Toke
     Ok(listed.into_iter().map(|(entry, hash)| (hash, Tenant::new(entry, hash))).collect())
 }
 
+/// Describes the limits that are the reason for refusing a request of a tenant.
+fn reached(tenant: &Tenant, error: &Error) -> String {
+    let reasons = error.as_unavailable().map(Unavailable::reasons).unwrap_or_default();
+    let is = |reason| reasons.iter().any(|(found, _)| *found == reason);
+    let (day, minute) = (is(UnavailableReason::DailyLimit), is(UnavailableReason::Limit));
+    let limits = tenant.limits();
+    let full = limits.iter().filter(|limit| if limit.span == Span::Day { day } else { minute });
+    let per = |limit: &Limit| {
+        let span = if limit.span == Span::Day { "day" } else { "minute" };
+        format!("{} {} per {span}", limit.amount, limit.unit)
+    };
+    let busy = tenant.entry.max_concurrent.filter(|_| is(UnavailableReason::Busy));
+    let busy = busy.map(|requests| format!("{requests} simultaneous requests"));
+    let all: Vec<String> = full.map(per).chain(busy).collect();
+    if all.is_empty() { String::new() } else { format!(" of {}", all.join(" or ")) }
+}
+
 /// All tenants, and the gateway's own token.
 pub struct Tenants {
     own: ArcSwap<Tenant>,
@@ -202,7 +222,7 @@ impl Tenants {
         Ok(())
     }
 
-    /// Returns the tenant with this token, unless it has expired.
+    /// Returns the tenant with this token, even if it has expired.
     pub fn find(&self, token: &str) -> Option<Arc<Tenant>> {
         let hash = hash(token);
         let own = self.own.load();
@@ -210,7 +230,7 @@ impl Tenants {
             return Some(Arc::clone(&own));
         }
         // A hash found by timing would not reveal its token.
-        self.by_hash.load().get(&hash).filter(|tenant| !tenant.is_expired()).cloned()
+        self.by_hash.load().get(&hash).cloned()
     }
 
     /// Returns the tenant with this name, unless it has expired; `None` names the gateway's own token.
@@ -244,7 +264,7 @@ impl Tenants {
         match self.quota.acquire(request).await {
             Ok(lease) => Ok(Quota { lease: Some(lease), prompt_tokens: tokens.unwrap_or(0) }),
             Err(error) if error.kind() == ErrorKind::Unavailable => {
-                let message = "this token has reached its limit of requests or tokens at this gateway";
+                let message = format!("this client has reached its limit{} at this gateway", reached(tenant, &error));
                 // It is not known when one of the tenant's simultaneous requests ends.
                 let retry_after = error.retry_after().unwrap_or(Duration::from_secs(1));
                 Err(ApiError::new(http::StatusCode::TOO_MANY_REQUESTS, message).retry_after(Some(retry_after)))

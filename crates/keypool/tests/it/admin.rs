@@ -540,7 +540,7 @@ async fn cookie_is_secure_only_if_the_gateway_uses_tls() {
     });
     let config = "[gateway]\ntls_cert_file = \"cert.pem\"\ntls_key_file = \"key.pem\"\n";
     std::fs::write(gateway.folder.path().join("keypool.toml"), config).expect("a writable file");
-    gateway.wait_for_log("at_next_start=[\"gateway\"]").await;
+    gateway.wait_for_log("sections=\"gateway\"").await;
     let login = ask(&gateway, Method::POST, "/login", json!({ "token": ADMIN })).await;
     assert_eq!(login.status, 204, "{}", login.text());
     assert!(!login.header("set-cookie").is_empty() && !login.header("set-cookie").contains("Secure"));

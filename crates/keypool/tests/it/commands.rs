@@ -353,6 +353,44 @@ async fn generate_falls_back_from_a_model_outside_the_list() {
 }
 
 #[test]
+fn generate_uses_the_provider_of_an_alias() {
+    let home = Home::new();
+    let provider = "[[providers]]\nname = \"acme\"\nkind = \"openai\"\nmodels = [\"acme-*\"]\n";
+    home.write("keypool.toml", &format!("{provider}[[models]]\nname = \"acme-1\"\naliases = [\"fast\"]\n"));
+    for model in ["acme-1", "fast"] {
+        let done = home.run(&["generate", "hello", "--model", model, "--json"]);
+        assert_eq!(done.json()["provider"], "acme", "{model}: {}", done.err);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn enable_ends_a_cooldown_of_the_billing_account() {
+    let upstream = Upstream::always(402, "application/json", r#"{"error":{"message":"pay"}}"#).await;
+    let home = Home::new();
+    home.write("keypool.toml", "[[errors]]\nstatus = 402\nclass = \"billing\"\nscope = \"billing_account\"\n");
+    home.add(1, &["--id", "a", "--billing-account", "acme"]);
+    assert_eq!(home.run(&["generate", "hello", "--upstream", &upstream.url]).code, 4);
+    assert_eq!(home.json(&["keys"])[0]["state"], "cooling");
+    home.run(&["keys", "enable", "a"]).good();
+    assert_eq!(home.json(&["keys"])[0]["state"], "usable");
+}
+
+#[test]
+fn commands_on_the_database_do_not_need_redis() {
+    let home = Home::new();
+    home.write("more.txt", &key(2));
+    for arguments in
+        [&["tenants", "add", "a"][..], &["tenants"], &["usage"], &["import", "more.txt"], &["add-key", "-"]]
+    {
+        let input = key(1);
+        let done = run_in(home.path(), arguments, &input, &[("KEYPOOL_REDIS_URL", "redis://127.0.0.1:9")]);
+        assert_eq!(done.code, 0, "{arguments:?}: {}", done.err);
+    }
+    let done = run_in(home.path(), &["keys"], "", &[("KEYPOOL_REDIS_URL", "redis://127.0.0.1:9")]);
+    assert_eq!(done.err.matches("127.0.0.1:9").count(), 1, "{}", done.err);
+}
+
+#[test]
 fn wrong_options_are_named() {
     let home = Home::new();
     home.add(1, &[]);
@@ -399,7 +437,8 @@ async fn dashboard_is_announced_only_with_an_admin_token() {
 #[test]
 fn health_has_an_exit_code() {
     let home = Home::new();
-    assert_eq!(home.run(&["health"]).code, 2);
+    let done = home.run(&["health"]);
+    assert!(done.code == 2 && done.out.contains("add one with `keypool add-key`"), "{}", done.out);
     home.add(1, &["--id", "a"]);
     home.add(2, &["--id", "b"]);
     assert_eq!(home.json(&["health"])["usable"], 2);
@@ -631,12 +670,22 @@ fn configuration_is_checked_completely_and_shown_without_secrets() {
     assert_eq!(setting("log.level").expect("a listed setting")["from"], "default");
     home.write("keys.txt", "short\n");
     let done = run_in(home.path(), &["config", "check"], "", &[("KEYPOOL_KEYS", "keys.txt")]);
-    done.wrong("keys.txt:1: the key is shorter");
+    done.wrong("keys.txt:1: secret: expected a key: at least 8");
     let list = [("KEYPOOL__POOL__FALLBACK", "gemini-2.5-pro,gemini-2.5-flash")];
     run_in(home.path(), &["config", "check"], "", &list)
         .wrong("KEYPOOL__POOL__FALLBACK: expected a list such as [\"a\"");
     home.write("keypool.toml", &format!("[[keys]]\nsecret = \"{}\"\nlimits = {{ rpm = 10 }}\n", key(1)));
     home.run(&["config", "check"]).wrong("limits by model: expected the limits of a model, such as { rpm = 10 }");
+    home.write("keypool.toml", "[admin]\ntoken = \"some-token\"\n[[tenants]]\nname = \"a\"\ntoken = \"some-token\"\n");
+    let done = home.run(&["config", "check"]);
+    assert!(done.err.contains("1 problem found; check again"), "keys were not checked: {}", done.err);
+    done.wrong("tenants, entry 1: this token is in use already");
+    home.write("keypool.toml", "[gateway]\ntoken = \"some-token\"\n[[keys]]\nsecret = \"some-token\"\n");
+    let variable = [("GEMINI_API_KEY", "some-token")];
+    let done = run_in(home.path(), &["config", "check"], "", &variable);
+    done.wrong("keypool.toml, entry 1 of [[keys]]: this is the gateway's own token");
+    home.write("keypool.toml", "[gateway]\ntoken = \"some-token\"\n");
+    run_in(home.path(), &["config", "check"], "", &variable).good();
     let schema = home.run(&["config", "schema"]).good();
     let schema: Value = serde_json::from_str(&schema.out).expect("JSON");
     assert!(schema["properties"]["gateway"].is_object());

@@ -56,7 +56,7 @@ async fn invalid_configuration_is_reported_and_the_previous_one_stays() {
     gateway.wait_for_log("configuration reloaded").await;
     assert_eq!(gateway.send(request).await.status, 401);
     let log = gateway.log();
-    let changed = "at_next_start=[\"gateway\", \"models\", \"errors\", \"providers\"]";
+    let changed = "changed settings take effect at the next start sections=\"gateway, models, errors, providers\"";
     assert!(log.contains(changed), "{log}");
     // The changes stay until the next start.
     gateway.signal("HUP");
@@ -256,13 +256,40 @@ async fn settings_that_need_a_restart_do_not_apply_before() {
     let more = "tls_cert_file = \"cert.pem\"\ntls_key_file = \"key.pem\"\n";
     let models = "[[models]]\nname = \"m\"\naliases = [\"other\"]\n";
     file(&gateway, "keypool.toml", &format!("{config}{more}{keys}{models}"));
-    gateway.wait_for_log("at_next_start=[\"gateway\", \"models\"]").await;
+    gateway.wait_for_log("sections=\"gateway, models\"").await;
     let moved = gateway.get("/v1beta/models/m").await;
     assert_eq!(moved.header("location"), format!("{}/elsewhere", gateway.url), "{}", moved.text());
     for path in ["/v1beta/models", "/v1/models"] {
         let listed = gateway.get(path).await.text();
         assert!(!listed.contains("other"), "{listed}");
     }
+}
+
+#[tokio::test]
+async fn changed_secrets_that_need_a_restart_are_reported() {
+    let config = |token_file: &str, password: &str| {
+        format!(
+            "[gateway]\ntoken_file = \"{token_file}\"\n[exits.a]\nproxy = \"http://user:{password}@127.0.0.1:9\"\n\
+             projects = [\"{token_file}\"]\n"
+        )
+    };
+    let gateway = Gateway::start_with("http://127.0.0.1:9", 1, |command, folder| {
+        for (name, text) in [("one", "first-token"), ("two", "second-token"), ("keypool.toml", &config("one", "x"))] {
+            std::fs::write(folder.join(name), text).expect("a writable file");
+        }
+        command.args(["--db", "none"]);
+    });
+    file(&gateway, "keypool.toml", &config("two", "x"));
+    gateway.wait_for_log("configuration reloaded").await;
+    assert!(!gateway.log().contains("next start"), "a reload applies all: {}", gateway.log());
+    file(&gateway, "keypool.toml", &config("two", "y"));
+    gateway.wait_for_log("sections=\"exits\"").await;
+    // After the signal the poll does not find the same change again.
+    let before = gateway.log().matches("configuration reloaded").count();
+    file(&gateway, "keypool.toml", &config("two", "another"));
+    gateway.signal("HUP");
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    assert_eq!(gateway.log().matches("configuration reloaded").count(), before + 1, "{}", gateway.log());
 }
 
 #[tokio::test]
@@ -277,7 +304,7 @@ async fn keys_of_the_database_are_not_changed_or_tested_while_their_provider_is_
         assert_eq!(added.status, 201, "{}", added.text());
     }
     file(&gateway, "keypool.toml", &config(&new));
-    gateway.wait_for_log("at_next_start=[\"gateway\"]").await;
+    gateway.wait_for_log("sections=\"gateway\"").await;
     for (method, path, body) in [
         (Method::POST, "/keys", json!({ "secret": key(2) })),
         (Method::PATCH, "/keys/k", json!({ "priority": 1 })),

@@ -50,6 +50,7 @@ async fn limit_is_enforced_with_retry_after() {
     assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
     let after: u64 = refused.header("retry-after").parse().expect("seconds");
     assert!((50..=62).contains(&after), "{after}");
+    assert!(refused.text().contains("its limit of 3 requests per minute"), "{}", refused.text());
     assert_eq!(refused.json()["error"]["status"], "RESOURCE_EXHAUSTED");
     assert_eq!(sim.report().total.accepted, 3);
     assert_eq!(gateway.post(GENERATE, &hello()).await.status, 200, "others are not limited");
@@ -353,7 +354,9 @@ async fn allowed_models_and_expiry_are_enforced() {
     assert!(refused.text().contains("gemini-2.5-flash"), "{}", refused.text());
     let allowed = request("/v1beta/models/gemini-2.0-flash:generateContent", "token-of-a");
     assert_eq!(gateway.send(allowed).await.status, 200);
-    assert_eq!(ask(&gateway, "token-of-b").await.status, StatusCode::UNAUTHORIZED);
+    let expired = ask(&gateway, "token-of-b").await;
+    assert_eq!(expired.status, StatusCode::UNAUTHORIZED);
+    assert!(expired.text().contains("this token has expired"), "{}", expired.text());
 }
 
 #[tokio::test]

@@ -58,8 +58,7 @@ CREATE TABLE keys (
 ) STRICT;
 
 CREATE TABLE tenants (
-    id TEXT PRIMARY KEY,
-    name TEXT NOT NULL,
+    name TEXT PRIMARY KEY,
     token_hash BLOB NOT NULL UNIQUE,
     options TEXT NOT NULL,
     created_ms INTEGER NOT NULL
