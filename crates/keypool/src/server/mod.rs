@@ -83,6 +83,9 @@ impl Server {
     /// Serves until `stop` is cancelled. After that it accepts no connection, and open requests get `grace` to finish.
     pub async fn serve(self, gateway: Gateway, stop: CancellationToken, grace: Duration) {
         let graceful = GracefulShutdown::new();
+        // Cancelled when this function ends, which drops the connections that are still open.
+        let ended = CancellationToken::new();
+        let _guard = ended.clone().drop_guard();
         loop {
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
@@ -94,7 +97,8 @@ impl Server {
                         let tls = self.tls.as_ref().map(Certificate::acceptor);
                         let (gateway, reader_timeout) = (gateway.clone(), self.reader_timeout);
                         let client = Client { stream, peer, connection, tls, gateway, reader_timeout };
-                        tokio::spawn(client.serve(graceful.watcher(), stop.clone()));
+                        let served = client.serve(graceful.watcher(), stop.clone());
+                        tokio::spawn(ended.clone().run_until_cancelled_owned(served));
                     }
                     Err(status) => {
                         tokio::spawn(refuse(stream, status, self.tls.is_some()));

@@ -268,8 +268,15 @@ async fn request_that_the_shutdown_cuts_off_is_logged_with_that_cause() {
     );
     stream.write_all(request.as_bytes()).await.expect("sent");
     let _at_the_provider = upstream.accept().await.expect("a connection");
+    let client = http2_client(1 << 16);
+    let (mut head, body) = post(GENERATE, &hello()).into_parts();
+    head.uri = format!("{}{GENERATE}", gateway.url).parse().expect("a URL");
+    tokio::spawn(client.request(http::Request::from_parts(head, body)));
+    let _over_http2 = upstream.accept().await.expect("a connection");
     gateway.signal("TERM");
+    let begun = std::time::Instant::now();
     assert!(gateway.wait().success());
+    assert!(begun.elapsed() < Duration::from_secs(2), "the requests went on after their grace");
     gateway.wait_for_log("cause=\"the gateway shut down, or the client left, before the response\"").await;
 }
 
