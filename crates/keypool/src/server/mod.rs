@@ -17,8 +17,12 @@ use std::{
 };
 
 use anyhow::Context;
-use axum::extract::{ConnectInfo, Request};
+use axum::{
+    body::Body,
+    extract::{ConnectInfo, Request},
+};
 use futures_util::TryFutureExt;
+use http::{Method, Version};
 use hyper::{
     body::Incoming,
     service::{Service, service_fn},
@@ -164,6 +168,8 @@ impl Client {
         timed.set_write_timeout(Some(reader_timeout));
         let service = service_fn(move |request: http::Request<Incoming>| {
             has_request.store(true, Ordering::Relaxed);
+            // Over HTTP/1.1 hyper itself leaves out the body, and needs it for the `Content-Length`.
+            let has_no_body = request.method() == Method::HEAD && request.version() == Version::HTTP_2;
             let (head, body) = request.into_parts();
             let body = Lingering::body(&head.headers, body);
             let mut request = Request::from_parts(head, body);
@@ -171,7 +177,8 @@ impl Client {
             request.extensions_mut().insert(connection.clone());
             request.extensions_mut().insert(ConnectInfo(peer));
             request.extensions_mut().insert(LocalAddress(local));
-            gateway.clone().oneshot(request).map_ok(|answer| answer.map(Unread::watched))
+            let watched = move |body| if has_no_body { Body::empty() } else { Unread::watched(body) };
+            gateway.clone().oneshot(request).map_ok(move |answer| answer.map(watched))
         });
         let streams = Streams { reader_timeout };
         let Some(acceptor) = tls else {

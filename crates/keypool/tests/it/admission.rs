@@ -281,6 +281,29 @@ async fn request_that_the_shutdown_cuts_off_is_logged_with_that_cause() {
 }
 
 #[tokio::test]
+async fn head_is_answered_without_a_body() {
+    let upstream = Upstream::always(200, "application/json", r#"{"models":[]}"#).await;
+    let gateway = Gateway::start(&upstream.url, 1, &["--db", "none"]);
+    for (path, token, status) in [("/v1/models", TOKEN, 200), ("/v1/models", "wrong", 401)] {
+        let request = format!(
+            "HEAD {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\r\n"
+        );
+        let answer = gateway.raw(&request).await;
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")) && head.contains("content-length: "), "{head}");
+        assert!(body.is_empty() && !head.contains("content-length: 0"), "{answer}");
+
+        // The client reports a body as an error.
+        let request =
+            http::Request::head(format!("{}{path}", gateway.url)).header("authorization", format!("Bearer {token}"));
+        let request = request.body(Full::default()).expect("a request");
+        let answer = http2_client(1 << 16).request(request).await.expect("a response");
+        assert_eq!(answer.status(), status);
+        assert_eq!(answer.into_body().collect().await.expect("no body").to_bytes(), "");
+    }
+}
+
+#[tokio::test]
 async fn http_2_clients_accept_unusual_lengths() {
     for (head, status, body) in [
         ("200 OK\r\ncontent-length: 2\r\ncontent-length: 2\r\n\r\n{}", 200, "{}"),
