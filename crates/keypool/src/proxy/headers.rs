@@ -35,6 +35,11 @@ const BY_PROXIES: [&str; 15] = [
     "x-original-url",
 ];
 
+/// Response headers, beside `access-control-*`, that apply to all of an origin, here to the gateway's own. Google's
+/// `alt-svc` names the HTTP/3 port of its own host.
+const OF_ORIGIN: [&str; 6] =
+    ["alt-svc", "set-cookie", "strict-transport-security", "clear-site-data", "nel", "report-to"];
+
 /// Reports whether a proxy added this header. Some reveal the client's address, so they are not passed to providers.
 pub fn is_by_proxy(name: &HeaderName) -> bool {
     let name = name.as_str();
@@ -70,9 +75,11 @@ pub fn for_upstream(headers: &mut HeaderMap) {
 /// Removes the response headers that are not for the client, and adds those of streams.
 pub fn for_client(headers: &mut HeaderMap) {
     remove_hop_by_hop(headers);
-    // Google's value names the HTTP/3 port of its own host.
-    headers.remove(header::ALT_SVC);
-    headers.remove(header::SET_COOKIE);
+    let is_of_origin =
+        |name: &&HeaderName| OF_ORIGIN.contains(&name.as_str()) || name.as_str().starts_with("access-control-");
+    for name in headers.keys().filter(is_of_origin).cloned().collect::<Vec<_>>() {
+        headers.remove(name);
+    }
     if is_event_stream(headers) {
         stream(headers);
     }

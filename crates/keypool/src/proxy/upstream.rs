@@ -182,9 +182,14 @@ fn with_one_length(headers: &mut HeaderMap) {
 
 /// Converts an error of the client. Its kind tells the pool if no connection was made, so that nothing was sent.
 pub fn transport_error(error: hyper_util::client::legacy::Error) -> BoxError {
-    if causes(&error).any(|cause| cause.to_string().contains("InvalidContentType")) {
-        let message = "the server does not speak TLS at this port: use http://";
-        return io::Error::new(io::ErrorKind::HostUnreachable, message).into();
+    let advice = [
+        ("InvalidContentType", "the server does not speak TLS at this port: use http://"),
+        ("CaUsedAsEndEntity", "the server uses a CA certificate as its own: issue one with basicConstraints=CA:FALSE"),
+    ];
+    for (name, message) in advice {
+        if causes(&error).any(|cause| cause.to_string().contains(name)) {
+            return io::Error::new(io::ErrorKind::HostUnreachable, message).into();
+        }
     }
     if error.is_connect() { io::Error::new(io::ErrorKind::HostUnreachable, error).into() } else { error.into() }
 }

@@ -17,8 +17,12 @@ use std::{
 };
 
 use anyhow::Context;
-use axum::extract::{ConnectInfo, Request};
+use axum::{
+    body::Body,
+    extract::{ConnectInfo, Request},
+};
 use futures_util::TryFutureExt;
+use http::{Method, Version};
 use hyper::{
     body::Incoming,
     service::{Service, service_fn},
@@ -83,6 +87,9 @@ impl Server {
     /// Serves until `stop` is cancelled. After that it accepts no connection, and open requests get `grace` to finish.
     pub async fn serve(self, gateway: Gateway, stop: CancellationToken, grace: Duration) {
         let graceful = GracefulShutdown::new();
+        // Cancelled when this function ends, which drops the connections that are still open.
+        let ended = CancellationToken::new();
+        let _guard = ended.clone().drop_guard();
         loop {
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
@@ -94,7 +101,8 @@ impl Server {
                         let tls = self.tls.as_ref().map(Certificate::acceptor);
                         let (gateway, reader_timeout) = (gateway.clone(), self.reader_timeout);
                         let client = Client { stream, peer, connection, tls, gateway, reader_timeout };
-                        tokio::spawn(client.serve(graceful.watcher(), stop.clone()));
+                        let served = client.serve(graceful.watcher(), stop.clone());
+                        tokio::spawn(ended.clone().run_until_cancelled_owned(served));
                     }
                     Err(status) => {
                         tokio::spawn(refuse(stream, status, self.tls.is_some()));
@@ -160,6 +168,8 @@ impl Client {
         timed.set_write_timeout(Some(reader_timeout));
         let service = service_fn(move |request: http::Request<Incoming>| {
             has_request.store(true, Ordering::Relaxed);
+            // Over HTTP/1.1 hyper itself leaves out the body, and needs it for the `Content-Length`.
+            let has_no_body = request.method() == Method::HEAD && request.version() == Version::HTTP_2;
             let (head, body) = request.into_parts();
             let body = Lingering::body(&head.headers, body);
             let mut request = Request::from_parts(head, body);
@@ -167,7 +177,8 @@ impl Client {
             request.extensions_mut().insert(connection.clone());
             request.extensions_mut().insert(ConnectInfo(peer));
             request.extensions_mut().insert(LocalAddress(local));
-            gateway.clone().oneshot(request).map_ok(|answer| answer.map(Unread::watched))
+            let watched = move |body| if has_no_body { Body::empty() } else { Unread::watched(body) };
+            gateway.clone().oneshot(request).map_ok(move |answer| answer.map(watched))
         });
         let streams = Streams { reader_timeout };
         let Some(acceptor) = tls else {

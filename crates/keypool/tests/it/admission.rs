@@ -268,9 +268,39 @@ async fn request_that_the_shutdown_cuts_off_is_logged_with_that_cause() {
     );
     stream.write_all(request.as_bytes()).await.expect("sent");
     let _at_the_provider = upstream.accept().await.expect("a connection");
+    let client = http2_client(1 << 16);
+    let (mut head, body) = post(GENERATE, &hello()).into_parts();
+    head.uri = format!("{}{GENERATE}", gateway.url).parse().expect("a URL");
+    tokio::spawn(client.request(http::Request::from_parts(head, body)));
+    let _over_http2 = upstream.accept().await.expect("a connection");
     gateway.signal("TERM");
+    let begun = std::time::Instant::now();
     assert!(gateway.wait().success());
+    assert!(begun.elapsed() < Duration::from_secs(2), "the requests went on after their grace");
     gateway.wait_for_log("cause=\"the gateway shut down, or the client left, before the response\"").await;
+}
+
+#[tokio::test]
+async fn head_is_answered_without_a_body() {
+    let upstream = Upstream::always(200, "application/json", r#"{"models":[]}"#).await;
+    let gateway = Gateway::start(&upstream.url, 1, &["--db", "none"]);
+    for (path, token, status) in [("/v1/models", TOKEN, 200), ("/v1/models", "wrong", 401)] {
+        let request = format!(
+            "HEAD {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\r\n"
+        );
+        let answer = gateway.raw(&request).await;
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")) && head.contains("content-length: "), "{head}");
+        assert!(body.is_empty() && !head.contains("content-length: 0"), "{answer}");
+
+        // The client reports a body as an error.
+        let request =
+            http::Request::head(format!("{}{path}", gateway.url)).header("authorization", format!("Bearer {token}"));
+        let request = request.body(Full::default()).expect("a request");
+        let answer = http2_client(1 << 16).request(request).await.expect("a response");
+        assert_eq!(answer.status(), status);
+        assert_eq!(answer.into_body().collect().await.expect("no body").to_bytes(), "");
+    }
 }
 
 #[tokio::test]

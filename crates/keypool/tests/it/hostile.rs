@@ -678,6 +678,34 @@ async fn clients_address_and_token_do_not_reach_the_provider() {
 }
 
 #[tokio::test]
+async fn headers_about_the_providers_origin_do_not_reach_the_client() {
+    const NAMES: [&str; 7] = [
+        "strict-transport-security",
+        "clear-site-data",
+        "access-control-allow-origin",
+        "access-control-allow-credentials",
+        "nel",
+        "report-to",
+        "x-other",
+    ];
+    let upstream = Upstream::start(|request| {
+        let mut answer = respond(request);
+        for name in NAMES {
+            answer.headers_mut().insert(name, http::HeaderValue::from_static("*"));
+        }
+        answer
+    })
+    .await;
+    let gateway = gateway(&upstream);
+    for (path, body) in [(GENERATE, json!({})), (PATHS[0], hello(ALL[0], &json!({})))] {
+        let answer = gateway.post(path, &body).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let passed: Vec<&str> = NAMES.into_iter().filter(|name| answer.headers.contains_key(*name)).collect();
+        assert_eq!(passed, if path == GENERATE { &["x-other"][..] } else { &[] }, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn long_body_keeps_its_length() {
     let upstream = Upstream::start(respond).await;
     let gateway = Gateway::configured(&upstream.url, 1, "[gateway]\nreplay_mib = 1\n");

@@ -173,10 +173,50 @@ async fn refused_setup_is_retried_and_then_closed_with_the_reason() {
 }
 
 #[tokio::test]
+async fn callers_own_words_in_a_close_reason_punish_no_key() {
+    let long = format!("models/{}", "api key not valid ".repeat(6));
+    for (code, reason) in [
+        (
+            CloseCode::Invalid,
+            "Invalid JSON payload received. Unknown name \"permission\" at 'setup': Cannot find field.",
+        ),
+        (CloseCode::Invalid, "Invalid value at 'setup.model' (TYPE_STRING), \"quota\""),
+        (CloseCode::Invalid, "Request contains an invalid argument."),
+        (
+            CloseCode::Policy,
+            "models/quota-x is not found for API version v1beta, or is not supported for bidiGenerateContent.",
+        ),
+        (CloseCode::Policy, "permission-x is not found for API version v1beta"),
+        (CloseCode::Policy, &long),
+    ] {
+        let text = reason.to_owned();
+        let (url, heads) = websocket_upstream(move |n, mut socket| {
+            let text = text.clone();
+            async move {
+                if n > 0 {
+                    return complete(&mut socket).await;
+                }
+                let _ = socket.next().await;
+                let _ = socket.close(Some(CloseFrame { code, reason: text.into() })).await;
+                while let Some(Ok(_)) = socket.next().await {}
+            }
+        })
+        .await;
+        let gateway = Gateway::start(&url, 1, &["--db", "none"]);
+        let mut client = Client::connect(&gateway, TOKEN).await;
+        client.send(&json!({ "setup": { "model": "models/gemini-2.5-flash" } })).await;
+        assert_eq!(client.closed().await, (code.into(), reason.to_owned()));
+        assert_eq!(heads.lock().expect("no panic").len(), 1, "{reason}");
+        Client::set_up(&gateway, "gemini-2.0-flash").await;
+    }
+}
+
+#[tokio::test]
 async fn session_that_no_key_can_open_is_closed_without_key_details() {
     for (code, text, expected) in [
         (CloseCode::Error, "Internal error encountered.", "transient: Internal error encountered."),
         (CloseCode::Invalid, "API key not valid. Please pass a valid API key.", "key_rejected"),
+        (CloseCode::Policy, "API key not found. Please pass a valid API key.", "key_rejected"),
     ] {
         let (url, heads) = websocket_upstream(move |_, mut socket| async move {
             let _ = socket.next().await;

@@ -101,6 +101,24 @@ async fn plain_http_is_refused_with_a_hint_at_https() {
     assert!(answer.starts_with("HTTP/1.1 400 This address speaks TLS: use https\r\n"), "{answer}");
 }
 
+#[test]
+fn ca_certificate_of_a_server_is_named_as_the_cause() {
+    let gateway = Gateway::start_with("http://127.0.0.1:9", 1, |command, folder| {
+        let private = rcgen::KeyPair::generate().expect("a key");
+        let mut of_ca = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).expect("a name");
+        of_ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let pem = of_ca.self_signed(&private).expect("a certificate").pem();
+        std::fs::write(folder.join("cert.pem"), pem).expect("a writable file");
+        std::fs::write(folder.join("key.pem"), private.serialize_pem()).expect("a writable file");
+        command.args(["--db", "none", "--tls-cert", "cert.pem", "--tls-key", "key.pem"]);
+    });
+    let mut command = program(gateway.folder.path());
+    command.args(["test-keys", "--keys", "keys.txt", "--upstream", &gateway.url, "--cacert", "cert.pem"]);
+    let output = command.output().expect("output");
+    let output = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.contains("the server uses a CA certificate as its own"), "{output}");
+}
+
 #[tokio::test]
 async fn connections_without_a_request_are_closed() {
     let plain = Gateway::start("http://127.0.0.1:9", 1, &["--db", "none"]);

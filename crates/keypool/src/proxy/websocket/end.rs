@@ -94,20 +94,24 @@ where
 
 /// Classifies the provider's close like the corresponding error response of Google's other endpoints.
 pub(super) fn failure(provider: &ProviderPool, frame: &CloseFrame) -> Failure {
-    let reason = frame.reason.as_str();
-    let says = |words: &str| reason.to_ascii_lowercase().contains(words);
-    let status = if says("quota") || says("rate limit") {
+    let reason = frame.reason.to_ascii_lowercase();
+    let says = |words: &str| reason.contains(words);
+    // These reasons come first because they quote the request, in which the caller may have written anything.
+    let quotes = ["invalid json payload", "invalid value", "request contains an invalid"];
+    let status = if quotes.iter().any(|start| reason.starts_with(start)) {
+        StatusCode::BAD_REQUEST
+    } else if says("is not found") || reason.split(' ').next().is_some_and(|name| name.contains("models/")) {
+        StatusCode::NOT_FOUND
+    } else if says("quota") || says("rate limit") {
         StatusCode::TOO_MANY_REQUESTS
     } else if says("api key") || says("permission") {
         StatusCode::FORBIDDEN
-    } else if says("not found") {
-        StatusCode::NOT_FOUND
     } else if matches!(frame.code, CloseCode::Policy | CloseCode::Invalid | CloseCode::Protocol | CloseCode::Size) {
         StatusCode::BAD_REQUEST
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    let body = json!({ "error": { "code": status.as_u16(), "message": reason } }).to_string();
+    let body = json!({ "error": { "code": status.as_u16(), "message": &*frame.reason } }).to_string();
     let failure = provider.pool.classify(status, &http::HeaderMap::new(), body.as_bytes());
     failure.unwrap_or_else(|| Failure::new(ErrorClass::Transient))
 }
