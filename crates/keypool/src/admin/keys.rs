@@ -60,7 +60,7 @@ pub struct KeyPage {
 
 /// Lists keys, without their secrets
 ///
-/// What the keys of a project share, its limits and its breakers for models, is only at its first key of the page.
+/// The limits and model breakers of a project are only in its first key on the page.
 #[utoipa::path(get, path = "/-/admin/keys", tag = "keys", params(KeysQuery), responses((status = 200, body = KeyPage)))]
 pub async fn list(State(app): State<AppState>, headers: HeaderMap, Params(query): Params<KeysQuery>) -> Response {
     let text = query.text.as_deref().unwrap_or_default().to_lowercase();

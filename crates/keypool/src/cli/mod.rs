@@ -1,4 +1,4 @@
-//! The commands: one file each.
+//! The commands, and what they share: `opened`, `output`, `key_options`, `key_rows` and `gateway_client`.
 
 #![allow(clippy::doc_markdown, reason = "these comments are printed as they are")]
 

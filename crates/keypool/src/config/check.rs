@@ -21,7 +21,7 @@ struct Checker<'a> {
     problems: Vec<Problem>,
 }
 
-/// The places of settings.
+/// Where each setting was set, for messages.
 struct Places<'a> {
     /// The name of the file.
     file: String,

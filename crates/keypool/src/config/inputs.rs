@@ -95,7 +95,7 @@ impl Inputs {
             }
             Problems(problems)
         })?;
-        // OPENAI_BASE_URL and the like are variables of clients, whose upstream is this gateway.
+        // Not OPENAI_BASE_URL and the like: clients use these for the address of this gateway.
         let variable = format!("{}_API_BASE_URL", config.gateway.provider.as_str().to_ascii_uppercase());
         let upstream = self.environment.get(&variable).filter(|_| !origins.contains_key("gateway.upstream"));
         if let Some(upstream) = upstream {

@@ -183,7 +183,7 @@ impl Loaded {
             Some(exit) if key.exit_name().is_none() => key.exit(exit),
             _ => key,
         };
-        // All providers share one store, so each project has its provider's name as a prefix.
+        // All providers share one store, so projects have their provider's name as a prefix, except the gateway's own.
         if settings.models.is_empty() {
             return key;
         }

@@ -353,7 +353,7 @@ pub enum Level {
     Error,
     /// Also warnings.
     Warn,
-    /// Also one line per request, and each change of a key.
+    /// Also one line per request and per failed attempt, and each change of a key.
     #[default]
     Info,
     /// Also each attempt, and requests of health checks.

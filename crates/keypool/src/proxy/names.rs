@@ -22,11 +22,11 @@ pub struct KnownPath {
     properties: &'static [Property],
     /// Fields of requests whose values name resources.
     fields: &'static str,
-    /// Where responses name resources: the members on the way, with `*` for each item of a list.
+    /// The fields of responses that name resources, as paths; `*` stands for each item of a list.
     answers: &'static str,
 }
 
-/// A property of a path. Without one, the path is that of a collection, whose resources expire.
+/// A property of a path. By default a path is a collection whose resources expire.
 #[derive(Debug, PartialEq, Eq)]
 enum Property {
     /// Resources exist until they are deleted, unless a response says when they expire.

@@ -159,7 +159,7 @@ impl Resources {
     }
 }
 
-/// How a request concerns resources.
+/// What a request does with resources.
 pub struct ResourceAccess {
     provider: Arc<ProviderPool>,
     tenant: Arc<Tenant>,

@@ -12,8 +12,8 @@ use http_body::{Frame, SizeHint};
 use hyper::rt::Executor;
 use tokio::time::Instant;
 
-/// Runs the streams of HTTP/2 connections. A stream whose client does not read is reset: the connection, whose writes
-/// `TimeoutStream` watches, does not show it, because a client that reads nothing is sent nothing.
+/// Runs the streams of HTTP/2 connections, and resets a stream whose client does not read. `TimeoutStream` cannot see
+/// this: flow control stops the writes, so none of them times out.
 #[derive(Clone)]
 pub(super) struct Streams {
     pub(super) reader_timeout: Duration,

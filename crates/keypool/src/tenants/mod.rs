@@ -229,7 +229,7 @@ impl Tenants {
         if bool::from(own.hash.ct_eq(&hash)) {
             return Some(Arc::clone(&own));
         }
-        // A hash found by timing would not reveal its token.
+        // The lookup need not take constant time: timing could reveal a hash, but not its token.
         self.by_hash.load().get(&hash).cloned()
     }
 

@@ -107,7 +107,7 @@ where
         if *this.ended {
             return Poll::Ready(None);
         }
-        // Nothing is cut before the first frame: the client would not even get the head.
+        // Never cut before the first frame: the client would not get the head either.
         if *this.begun && this.revoked.poll(cx).is_ready() {
             *this.ended = true;
             finish(this.meter);
