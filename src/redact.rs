@@ -218,11 +218,6 @@ impl Filter {
     }
 }
 
-/// Returns how many bytes at the end to hold back: from the first occurrence, or possible start, of the secret.
-pub(crate) fn held_for_secret(secret: &Secret, bytes: &[u8]) -> usize {
-    secret.find(bytes).map_or_else(|| secret.partial_tail(bytes), |found| bytes.len() - found.start)
-}
-
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;

@@ -131,6 +131,11 @@ impl Secret {
             .map_or(0, |start| end.len() - start)
     }
 
+    /// Returns how many bytes at the end to hold back: from the first occurrence, or possible start, of the secret.
+    pub(crate) fn held_back(&self, bytes: &[u8]) -> usize {
+        self.find(bytes).map_or_else(|| self.partial_tail(bytes), |found| bytes.len() - found.start)
+    }
+
     fn redactable(&self) -> Option<&[u8]> {
         Some(self.expose().as_bytes()).filter(|secret| secret.len() >= MIN_REDACTED)
     }

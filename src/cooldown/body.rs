@@ -21,7 +21,6 @@ use crate::{
     Lease,
     body::{size_hint, to_bytes},
     classify::{ErrorClass, Failure, Scope, UsageReader},
-    redact::held_for_secret,
 };
 
 pin_project! {
@@ -248,7 +247,7 @@ impl StreamObserver {
             data = self.redacted(data);
         }
         let unread = &data[data.len().saturating_sub(self.reader.unread())..];
-        self.held = data.split_off(data.len() - held_for_secret(self.lease.secret(), unread));
+        self.held = data.split_off(data.len() - self.lease.secret().held_back(unread));
         data
     }
 

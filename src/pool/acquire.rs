@@ -45,6 +45,7 @@ struct Waiting {
     shared: Arc<Shared>,
     id: WaiterId,
     model: ModelIx,
+    deadline: Tick,
     /// The tick to which the timer is set.
     armed: Option<Tick>,
 }
@@ -88,14 +89,7 @@ impl Future for Acquire {
                 }
             }
             let granted = if this.waiting.is_some() {
-                ready!(wait(
-                    this.shared,
-                    this.request,
-                    this.deadline.unwrap_or(Tick::NEVER),
-                    this.waiting,
-                    this.sleep.as_mut(),
-                    cx
-                ))
+                ready!(wait(this.request, this.waiting, this.sleep.as_mut(), cx))
             } else {
                 match begin(this.shared, this.request, this.deadline, *this.keeps_turn) {
                     Begun::Granted(grant) => Ok(grant),
@@ -186,20 +180,19 @@ fn try_or_join(
     }
     let id = state.queue.join(request.clone(), model, keeps_turn);
     super::queue::serve(state, now);
-    Begun::Waits(Waiting { shared: Arc::clone(shared), id, model, armed: None })
+    Begun::Waits(Waiting { shared: Arc::clone(shared), id, model, deadline, armed: None })
 }
 
 fn wait(
-    shared: &Arc<Shared>,
     request: &KeyRequest,
-    deadline: Tick,
     waiting: &mut Option<Waiting>,
     mut sleep: Pin<&mut Option<Sleep>>,
     cx: &mut Context<'_>,
 ) -> Poll<Result<Grant, Error>> {
     loop {
         let Some(place) = waiting.as_mut() else { return Poll::Pending };
-        let woken = shared.with(|state, now| {
+        let deadline = place.deadline;
+        let woken = place.shared.with(|state, now| {
             let due = state.queue.wakes_at(place.id, place.model, now.tick);
             if now.tick >= due.min(deadline) {
                 super::queue::serve(state, now);
@@ -229,7 +222,7 @@ fn wait(
             Err(until) => {
                 if place.armed != Some(until) || sleep.is_none() {
                     place.armed = Some(until);
-                    sleep.set(Some(shared.clock.sleep_until(until)));
+                    sleep.set(Some(place.shared.clock.sleep_until(until)));
                 }
                 if let Some(timer) = sleep.as_mut().as_pin_mut() {
                     ready!(timer.poll(cx));

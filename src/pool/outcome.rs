@@ -141,8 +141,8 @@ fn succeed(state: &mut State, grant: &Grant, now: Now) {
 fn try_again(state: &mut State, target: Target, now: Now) {
     if state.breakers.half_open(target, now.tick) {
         // After a restart it must not be disabled without a trial.
-        let target_name = super::persist::target_name(state, target);
-        state.effects.records.push(Record::Closed { target: target_name });
+        let name = state.name_of(target);
+        state.effects.records.push(Record::Closed { target: name });
         state.reopen(target);
     }
 }
@@ -287,24 +287,17 @@ fn current<'a>(state: &'a mut State, grant: &Grant) -> Option<&'a mut super::reg
     state.registry.get_mut(grant.slot).filter(|entry| entry.generation == grant.generation)
 }
 
-/// Records the state of a breaker in the store.
-pub(crate) fn persist_breaker(state: &mut State, target: Target, now: Now) {
-    let record = super::persist::breaker_record(state, target, now);
-    state.effects.urgent |= matches!(record, Some(Record::Open { until_ms: None, .. }));
-    state.effects.records.extend(record);
-}
-
 /// Publishes an event for a closed breaker, and records it in the store.
 pub(crate) fn publish_closed(state: &mut State, target: Target, now: Now) {
-    persist_breaker(state, target, now);
-    let target = super::persist::target_name(state, target).to_string();
+    super::persist::persist_breaker(state, target, now);
+    let target = state.name_of(target).to_string();
     state.effects.events.push(Event::Closed { target });
 }
 
 /// Publishes an event for a breaker that a failure opened, and records it in the store.
 fn publish_opened(state: &mut State, target: Target, phase: Phase, failure: &Failure, key: &KeyId, now: Now) {
-    persist_breaker(state, target, now);
-    let target = super::persist::target_name(state, target).to_string();
+    super::persist::persist_breaker(state, target, now);
+    let target = state.name_of(target).to_string();
     let (class, key, message) = (failure.class, key.clone(), failure.message.clone());
     state.effects.events.push(match phase {
         Phase::Cooling { until, .. } => Event::Cooling { target, key, class, until, message },

@@ -113,22 +113,6 @@ impl StoreLink {
     }
 }
 
-/// Returns a target by names that are valid in every process.
-pub(crate) fn target_name(state: &State, target: Target) -> BreakerTarget {
-    let key = |slot| state.registry.get(slot).map_or_else(|| "?".into(), |entry| entry.data.id.clone());
-    let project = |at| Arc::clone(&state.registry.project(at).name);
-    let model = |model| Arc::clone(state.models.name(model));
-    match target {
-        Target::Key(slot) => BreakerTarget::Key(key(slot)),
-        Target::KeyModel(slot, at) => BreakerTarget::KeyModel(key(slot), model(at)),
-        Target::Project(at) => BreakerTarget::Project(project(at)),
-        Target::ProjectModel(at, name) => BreakerTarget::ProjectModel(project(at), model(name)),
-        Target::Model(at) => BreakerTarget::Model(model(at)),
-        Target::Account(group) => BreakerTarget::BillingAccount(Arc::clone(state.registry.group_name(group))),
-        Target::Exit(group) => BreakerTarget::Exit(Arc::clone(state.registry.group_name(group))),
-    }
-}
-
 /// Returns the target of a name; `None` if this pool has no such key, project, account or exit, or no room for the model.
 fn target(state: &mut State, name: &BreakerTarget) -> Option<Target> {
     let remember = |models: &mut Models, name: &str| {
@@ -150,20 +134,21 @@ fn target(state: &mut State, name: &BreakerTarget) -> Option<Target> {
     })
 }
 
-/// Returns the record of a breaker's current state; `None` while it is half open.
-pub(crate) fn breaker_record(state: &State, target: Target, now: Now) -> Option<Record> {
-    let target_name = target_name(state, target);
-    match state.breakers.view(target, now.tick) {
-        // The outcome of the trial will be recorded.
-        Some(view) if view.state == BreakerState::HalfOpen => None,
-        Some(view) => Some(Record::Open {
-            target: target_name,
+/// Records the state of a breaker in the store, unless it is half open: then the outcome of the trial will be recorded.
+pub(crate) fn persist_breaker(state: &mut State, target: Target, now: Now) {
+    let name = state.name_of(target);
+    let record = match state.breakers.view(target, now.tick) {
+        Some(view) if view.state == BreakerState::HalfOpen => return,
+        Some(view) => Record::Open {
+            target: name,
             until_ms: view.until.map(|until| now.wall_ms + until.since(now.tick).as_millis() as i64),
             class: view.class,
             reason: view.reason.map(Into::into),
-        }),
-        None => Some(Record::Closed { target: target_name }),
-    }
+        },
+        None => Record::Closed { target: name },
+    };
+    state.effects.urgent |= matches!(record, Record::Open { until_ms: None, .. });
+    state.effects.records.push(record);
 }
 
 /// Whether to add the store's counts to the pool's own.

@@ -263,7 +263,7 @@ fn breaker_views(state: &State, targets: &[Target], now: Now) -> Vec<BreakerView
         let view = state.breakers.view(*target, now.tick)?;
         Some(BreakerView {
             scope: target.scope(),
-            target: super::persist::target_name(state, *target).to_string(),
+            target: state.name_of(*target).to_string(),
             state: view.state,
             seconds_left: view.until.map(|until| whole_seconds(until.since(now.tick))),
             class: view.class,

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     key::Tier,
     limit::{Limits, Quota},
-    store::Record,
+    store::{BreakerTarget, Record},
     time::Tick,
 };
 
@@ -110,6 +110,22 @@ impl State {
             pass: 0,
             shut_down: false,
             effects: Effects::default(),
+        }
+    }
+
+    /// Returns a target by names that are valid in every process.
+    pub(crate) fn name_of(&self, target: Target) -> BreakerTarget {
+        let key = |slot| self.registry.get(slot).map_or_else(|| "?".into(), |entry| entry.data.id.clone());
+        let project = |at| Arc::clone(&self.registry.project(at).name);
+        let model = |model| Arc::clone(self.models.name(model));
+        match target {
+            Target::Key(slot) => BreakerTarget::Key(key(slot)),
+            Target::KeyModel(slot, at) => BreakerTarget::KeyModel(key(slot), model(at)),
+            Target::Project(at) => BreakerTarget::Project(project(at)),
+            Target::ProjectModel(at, name) => BreakerTarget::ProjectModel(project(at), model(name)),
+            Target::Model(at) => BreakerTarget::Model(model(at)),
+            Target::Account(group) => BreakerTarget::BillingAccount(Arc::clone(self.registry.group_name(group))),
+            Target::Exit(group) => BreakerTarget::Exit(Arc::clone(self.registry.group_name(group))),
         }
     }
 

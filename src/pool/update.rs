@@ -118,8 +118,8 @@ impl KeyPool {
         self.change(|state, now| {
             let target = Target::Key(find(state, key)?);
             state.breakers.disable(target, reason, now.tick);
-            super::outcome::persist_breaker(state, target, now);
-            let target = super::persist::target_name(state, target).to_string();
+            super::persist::persist_breaker(state, target, now);
+            let target = state.name_of(target).to_string();
             let message = Some(reason.into());
             state.effects.events.push(Event::Disabled { target, key: key.clone(), class: None, message });
             Ok(())
