@@ -100,7 +100,7 @@ fn table() -> Vec<Rule> {
         on(Egress).statuses([403, 405, 429, 503]).code(HTML).messages(["automated queries", "unusual traffic", "captcha", "errors.aliyun.com"]),
         on(Egress).statuses([403, 405, 429, 503]).code(HTML).messages(["just a moment", "attention required", "enable javascript", "checking your browser"]),
         on(Egress).status(403).code(HTML).messages(["you have been blocked", "your client does not have permission", "restrict access"]),
-        on(Unclear).status(403).code(HTML).scope(Request),
+        on(Egress).status(403).code(HTML).scope(Request),
         on(Egress).status(429).code(HTML).message("cloudflare"),
         // Google: quotas.
         on(RateLimit).status(429).code(BESIDE_MODEL).scope(Request),

@@ -146,8 +146,8 @@ impl RetryPolicy {
             self.pool.forgive(attempts);
             return Step::Stop;
         }
-        // Other keys would be sent from the same address.
-        if failure.scope == Scope::Exit && !self.pool.shared.with(|state, _| state.registry.has_exits()) {
+        // Only other exits help.
+        if failure.class() == ErrorClass::Egress && !self.pool.shared.with(|state, _| state.registry.has_exits()) {
             return Step::Stop;
         }
         let faults = attempts.iter().filter(|attempt| attempt.class().is_some_and(ErrorClass::is_key_fault)).count();

@@ -320,13 +320,35 @@ async fn refused_address_is_returned_after_the_first_key_unless_another_exit_ser
     assert!(text(response).await.contains("User location is not supported"));
     assert_eq!(breakers(&pool), Vec::<String>::new());
 
-    let key = |n: usize| Key::new(crate::support::secret(n)).exit(if n == 0 { "here" } else { "there" });
-    let pool = KeyPool::builder(Gemini::new()).keys((0..2).map(key)).build().unwrap();
-    for _ in 0..2 {
+    let exits = || {
+        let key = |n: usize| Key::new(crate::support::secret(n)).exit(if n == 0 { "here" } else { "there" });
+        KeyPool::builder(Gemini::new()).keys((0..9).map(key)).wait(60 * SECOND).build().unwrap()
+    };
+    let (pool, page) = (exits(), || answer(403, "<html><head><title>403 Forbidden</title></head>"));
+    for _ in 0..9 {
         let response = send(&pool, move |key| if key == 0 { refused() } else { good() });
         assert_eq!(response.await.unwrap().status(), 200);
     }
     assert_eq!(breakers(&pool), ["exit here Cooling"]);
+
+    // A page may refuse the address or this prompt, so it closes no exit.
+    let pool = exits();
+    for _ in 0..9 {
+        let response = send(&pool, move |key| if key == 0 { page() } else { good() });
+        assert_eq!(response.await.unwrap().status(), 200);
+    }
+    let response = send(&pool, move |_| page()).await.unwrap();
+    assert_eq!((response.status().as_u16(), attempts(&response).len()), (403, 9));
+    assert_eq!(breakers(&pool), Vec::<String>::new());
+
+    let cooling = builder(2).wait(60 * SECOND).build().unwrap();
+    let once = |key| if key == 0 { rate_limited(30) } else { good() };
+    while breakers(&cooling).is_empty() {
+        send(&cooling, once).await.unwrap();
+    }
+    let begun = now();
+    let response = send(&cooling, move |_| page()).await.unwrap();
+    assert_eq!((response.status().as_u16(), attempts(&response).len(), begun.elapsed()), (403, 1, Duration::ZERO));
 }
 
 /// Counting tokens and creating batches have quotas of their own.
@@ -484,7 +506,7 @@ async fn refusal_of_one_request_by_every_key_is_returned_to_the_caller() {
     use tower_keypool::{Gemini, Key, KeyPool};
     let storage = || error(429, "RESOURCE_EXHAUSTED", "You exceeded your file storage quota.", "");
     let service = || error(403, "PERMISSION_DENIED", "Places API is disabled", &reason("SERVICE_DISABLED"));
-    let firewall = || answer(403, "<html><head><title>403 Forbidden</title></head>");
+    let firewall = || answer(403, "<html>This may be caused by a SQL command or malformed data.");
     let one_project = || {
         let keys = (0..4).map(|n| Key::new(crate::support::secret(n)).named(&*format!("k{n}")).project("p"));
         KeyPool::builder(Gemini::new()).keys(keys).build().unwrap()
