@@ -468,6 +468,29 @@ async fn fallback_model_serves_when_the_first_one_is_limited() {
     assert_eq!(attempts(&response).len(), 3);
 }
 
+/// Another model may be cheaper, part of the plan, or have another quota.
+#[tokio::test(start_paused = true)]
+async fn fallback_model_serves_when_every_key_refuses_this_request() {
+    use tower::{Layer, ServiceExt, service_fn};
+    use tower_keypool::{BoxError, KeyPoolLayer, ModelFallbackLayer, ReplayBody};
+    for (status, message, expected) in [
+        (402, "This request requires more credits, or fewer max_tokens.", 200),
+        (403, "This request requires a separate subscription.", 200),
+        (429, "You exceeded your file storage quota.", 200),
+        (403, "The request was flagged.", 403),
+    ] {
+        let pool = pool(2);
+        let lists = ModelFallbackLayer::new(&pool, [MODEL, "gemini-2.5-flash-lite"]);
+        let respond = move |request: http::Request<ReplayBody<Body>>| {
+            let lite = request.uri().path().contains("flash-lite");
+            std::future::ready(Ok::<_, BoxError>(if lite { good() } else { error(status, "", message, "") }))
+        };
+        let client = KeyPoolLayer::new(&pool).fallback(lists).layer(service_fn(respond));
+        assert_eq!(client.oneshot(ask()).await.unwrap().status(), expected, "{message}");
+        assert_eq!(breakers(&pool), Vec::<String>::new());
+    }
+}
+
 /// The error of the first model is kept until a later model has served, but its key is free.
 #[tokio::test(start_paused = true)]
 async fn only_key_with_one_concurrent_request_serves_the_fallback_model() {
