@@ -34,7 +34,7 @@ use crate::{
 ///   received it.
 /// - After a fault of the caller the request is never retried. If several projects refuse a request without a clear
 ///   cause, the request is at fault: the response is returned to the caller, and the keys stay in use. A refusal of this
-///   request alone ([`Scope::Request`]) is returned to the caller if no other key may serve it.
+///   request alone ([`Scope::Request`]) is returned to the caller if no other key may serve it, except a 401.
 /// - If the provider refuses the sender's address and the keys have no other exit, the response is returned to the
 ///   caller.
 ///
@@ -143,7 +143,10 @@ impl RetryPolicy {
 
     fn after_key_fault(&self, attempts: &Attempts, failure: &Failure) -> Step {
         if self.is_callers(attempts, failure) {
-            self.pool.forgive(attempts);
+            // The other keys' refusals may have causes of their own.
+            if failure.scope != Scope::Request {
+                self.pool.forgive(attempts);
+            }
             return Step::Stop;
         }
         // Only other exits help.
@@ -154,9 +157,9 @@ impl RetryPolicy {
         let Some(paced) = faults.checked_sub(IMMEDIATE_KEYS) else { return Step::Again(Duration::ZERO) };
         let pause = self.jittered(KEY_PAUSE, paced, LONGEST_KEY_PAUSE);
         let in_time = attempts.deadline.is_some_and(|deadline| self.pool.clock().now().plus(pause) <= deadline);
-        match failure.scope {
-            _ if paced < MAX_PACED_RETRIES && in_time => Step::Again(pause),
-            Scope::Request => Step::Stop,
+        match paced {
+            ..MAX_PACED_RETRIES if in_time => Step::Again(pause),
+            _ if is_of_request(failure) => Step::Stop,
             _ => Step::GiveUp,
         }
     }
@@ -164,7 +167,7 @@ impl RetryPolicy {
     /// Reports whether enough projects refused the request with the same class and without a clear cause, or all keys
     /// that may serve refused this request alone.
     fn is_callers(&self, attempts: &Attempts, last: &Failure) -> bool {
-        let (unclear, of_request) = (is_unclear(last), last.scope == Scope::Request);
+        let (unclear, of_request) = (is_unclear(last), is_of_request(last));
         if !unclear && !of_request {
             return false;
         }
@@ -182,13 +185,12 @@ impl RetryPolicy {
         let all = || !self.pool.others_may_serve(&tried, attempts.last().and_then(Attempt::model));
         let enough = unclear && tried.len() >= SAME_REFUSAL;
         match last.status() {
-            _ if of_request => enough || all(),
             Some(StatusCode::NOT_FOUND) => enough || all(),
             // Most keys with such an error are dead, unless they have served.
             Some(StatusCode::UNAUTHORIZED) => {
                 enough && (all() || (tried.len() >= IMMEDIATE_KEYS && self.pool.has_served(attempts)))
             }
-            _ => enough,
+            _ => enough || (of_request && all()),
         }
     }
 
@@ -237,6 +239,12 @@ fn is_unclear(failure: &Failure) -> bool {
         ErrorClass::NotEntitled => failure.status() == Some(StatusCode::NOT_FOUND),
         _ => false,
     }
+}
+
+/// Reports whether a failure is returned to the caller if every key has it. SDKs take a 401 for a refusal of the
+/// caller's own token.
+fn is_of_request(failure: &Failure) -> bool {
+    failure.scope == Scope::Request && failure.status() != Some(StatusCode::UNAUTHORIZED)
 }
 
 impl<B, R, E> Policy<Request<B>, Response<R>, E> for RetryPolicy

@@ -551,6 +551,20 @@ async fn refusal_of_one_request_by_every_key_is_returned_to_the_caller() {
     // A key may serve, but cools down.
     let refused = send(&pool(2), move |key| if key == 0 { rate_limited(30) } else { storage() }).await;
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::Unavailable);
+    // SDKs take a 401 for a refusal of the caller's own token.
+    for keys in [1, 2, 20] {
+        let scopes = |_| error(401, "UNAUTHENTICATED", "Missing scopes: api.responses.write", "");
+        assert_eq!(send(&pool(keys), scopes).await.unwrap_err().kind(), ErrorKind::Unavailable);
+    }
+    // The first key's own refusal stays.
+    let key =
+        |n: usize| Key::new(crate::support::secret(n)).project(format!("p{n}")).priority(if n == 0 { 1 } else { 9 });
+    let pool = KeyPool::builder(Gemini::new()).keys((0..2).map(key)).build().unwrap();
+    let zero =
+        "Quota exceeded for metric: generativelanguage.googleapis.com/generate_content_free_tier_requests, limit: 0";
+    let answer = move |key| if key == 0 { error(429, "RESOURCE_EXHAUSTED", zero, "") } else { storage() };
+    assert_eq!(send(&pool, answer).await.unwrap().status(), 429);
+    assert_eq!(breakers(&pool), ["project p0 for gemini-2.5-flash Cooling"]);
 }
 
 #[tokio::test(start_paused = true)]
