@@ -171,13 +171,8 @@ impl RetryPolicy {
         if !unclear && !of_request {
             return false;
         }
-        let same = |failure: &Failure| {
-            if unclear {
-                failure.class() == last.class() && is_unclear(failure)
-            } else {
-                failure.scope == Scope::Request
-            }
-        };
+        let is_equal = |failure: &Failure| failure.class() == last.class() && is_unclear(failure);
+        let same = |failure: &Failure| if unclear { is_equal(failure) } else { failure.scope == Scope::Request };
         let same = attempts.iter().filter(|attempt| attempt.outcome().failure().is_some_and(same));
         // If the cause is clear, another key of the same project may have the permission or quota that one lacks.
         let tried: HashSet<&str> =
@@ -234,11 +229,8 @@ pub(crate) enum Step {
 /// Reports whether the cause of a refusal is unclear. A 404 may mean that the model does not exist; other reasons not
 /// to serve a model, such as a limit of 0, are clear.
 fn is_unclear(failure: &Failure) -> bool {
-    match failure.class() {
-        ErrorClass::Unclear => true,
-        ErrorClass::NotEntitled => failure.status() == Some(StatusCode::NOT_FOUND),
-        _ => false,
-    }
+    let is_unknown_model = || failure.status() == Some(StatusCode::NOT_FOUND);
+    failure.class() == ErrorClass::Unclear || failure.class() == ErrorClass::NotEntitled && is_unknown_model()
 }
 
 /// Reports whether a failure is returned to the caller if every key has it. SDKs take a 401 for a refusal of the
