@@ -98,7 +98,9 @@ pub enum Retry {
 pub struct Policy {
     /// The scope, unless the matching rule sets another one.
     pub scope: Scope,
-    /// The cooldown, unless the provider or the matching rule sets another one.
+    /// The cooldown, unless the matching rule sets another one. A delay that the provider names precedes it for rate
+    /// limits and refused addresses, for daily quotas if it is 10 minutes or more, and for transient errors up to 10
+    /// minutes.
     pub cooldown: Cooldown,
     /// How the request may be retried.
     pub retry: Retry,

@@ -93,7 +93,7 @@ fn span(name: &str) -> Option<Span> {
 }
 
 /// Parses the unit of a quota's name: the last unit before the first "per". `CountTokensRequestsPerDay…` counts
-/// requests. Images are counted as requests, since most requests are for one image.
+/// requests. A limit of images is not learned, since one request may be for several.
 fn unit(name: &str) -> Option<Unit> {
     let counted = name.split("Per").next().and_then(|name| name.split("_per_").next())?.to_ascii_lowercase();
     let plain = counted.replace('_', "");
@@ -102,7 +102,7 @@ fn unit(name: &str) -> Option<Unit> {
         () if plain.contains("outputtoken") => Unit::OutputTokens,
         () => Unit::Tokens,
     };
-    let words = [("token", tokens), ("image", Unit::Requests), ("request", Unit::Requests)];
+    let words = [("token", tokens), ("request", Unit::Requests)];
     words.into_iter().filter_map(|(word, unit)| Some((plain.rfind(word)?, unit))).max().map(|(_, unit)| unit)
 }
 
@@ -144,7 +144,7 @@ mod tests {
             ("EmbedContentRequestsPerDayPerUserPerProjectPerModel-FreeTier", Some((Unit::Requests, Span::Day))),
             ("CountTokensRequestsPerMinutePerProject", Some((Unit::Requests, Span::MINUTE))),
             ("predict_requests_per_model_per_day", Some((Unit::Requests, Span::Day))),
-            ("PredictImagesPerDay", Some((Unit::Requests, Span::Day))),
+            ("PredictImagesPerDay", None),
             ("generate_content_free_tier_requests", None),
             ("", None),
         ] {

@@ -100,7 +100,7 @@ fn table() -> Vec<Rule> {
         on(Egress).statuses([403, 405, 429, 503]).code(HTML).messages(["automated queries", "unusual traffic", "captcha", "errors.aliyun.com"]),
         on(Egress).statuses([403, 405, 429, 503]).code(HTML).messages(["just a moment", "attention required", "enable javascript", "checking your browser"]),
         on(Egress).status(403).code(HTML).messages(["you have been blocked", "your client does not have permission", "restrict access"]),
-        on(Unclear).status(403).code(HTML).scope(Request),
+        on(Egress).status(403).code(HTML).scope(Request),
         on(Egress).status(429).code(HTML).message("cloudflare"),
         // Google: quotas.
         on(RateLimit).status(429).code(BESIDE_MODEL).scope(Request),
@@ -218,7 +218,7 @@ fn table() -> Vec<Rule> {
 
         // Chinese relays: daily quota, no money, unknown token, banned, no access to the model, unknown model.
         on(DailyQuota).statuses([403, 429]).messages(["每日", "每天", "今日", "明天"]),
-        on(Billing).statuses([400, 401, 402, 403, 429]).messages(["余额不足", "额度不足", "额度已用", "欠费", "请充值后", "余额已用尽", "预扣费额度失败"]),
+        on(Billing).statuses([400, 401, 402, 403, 429]).messages(["余额不足", "额度不足", "额度已用", "欠费", "请充值后", "余额已用尽"]),
         on(Caller).status(401).messages(["未收到authorization", "未提供令牌"]),
         on(KeyRejected).statuses([401, 403]).messages(["无效的令牌", "令牌已过期", "令牌已被禁用", "令牌状态不可用"]),
         on(KeyRejected).statuses([401, 403]).message("已被封禁").scope(Project),
@@ -265,12 +265,13 @@ fn table() -> Vec<Rule> {
         // Others, by messages about money.
         on(Billing).statuses([400, 401, 402, 403, 412, 429]).messages(["insufficient balance", "in good standing", "account balance is", "balance is 0"]),
         on(Billing).statuses([400, 401, 429]).messages(["budget has been exceeded", "authentication error, exceeded"]),
-        on(Billing).statuses([401, 402, 403]).messages(["max estimated cost", "quota is not enough"]).scope(Request),
+        on(Billing).statuses([401, 402, 403]).messages(["max estimated cost", "quota is not enough", "预扣费额度失败"]).scope(Request),
+        on(Billing).statuses([402, 403]).message("exceeded its credit"),
         on(Billing).statuses([401, 402, 403]).messages(["budget is exhausted", "over its budget", "enter payment method", "inactive subscription", "free quota exhausted"]),
         on(Billing).statuses([400, 401, 402, 403, 429]).messages(["insufficient credit", "insufficient fund", "out of credits", "not enough credits", "not enough funds", "balance is negative"]),
         on(Billing).statuses([401, 402, 403, 429]).messages(["have no credits", "no credits remaining", "no credits left", "exhausted your credit", "balance is insufficient", "top up your", "in arrears", "run out of searches"]),
-        on(Billing).statuses([401, 402, 403, 429]).messages(["all available credits", "doesn't have any credits", "funds have been depleted", "credit limit", "exceeded its credit"]),
-        on(Billing).statuses([401, 402, 403, 412, 429]).messages(["spending limit", "budget limit", "billing limit", "overdue", "past due", "past invoices", "unpaid invoice"]),
+        on(Billing).statuses([401, 402, 403, 429]).messages(["all available credits", "doesn't have any credits", "funds have been depleted", "credit limit"]),
+        on(Billing).statuses([401, 402, 403, 412, 429]).messages(["spending limit", "budget limit", "billing limit has been", "overdue", "past due", "past invoices", "unpaid invoice"]),
         on(Billing).statuses([401, 402, 403, 429]).messages(["exceeded current quota", "account is not active", "payment required", "account balance"]),
         on(Billing).status(412).messages(["usage limit exceeded", "budget exceeded"]).scope(Key).needs_status(),
         on(Billing).statuses([401, 403]).messages(["credits exceeded", "quota exceeded", "usage has been consumed", "request limit reached"]).scope(Key).needs_status(),

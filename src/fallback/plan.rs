@@ -84,11 +84,14 @@ impl<B: TryClone> Plan<B> {
     }
 
     fn retries_after(&self, failure: &Failure) -> bool {
+        use ErrorClass::{Billing, DailyQuota, ModelNotFound, NotEntitled, RateLimit, Transient};
         let affects_model = matches!(failure.scope(), Scope::Model | Scope::ProjectModel | Scope::KeyModel);
         match failure.class() {
-            ErrorClass::ModelNotFound => true,
+            ModelNotFound => true,
             // The provider may have processed the request.
-            ErrorClass::Transient => affects_model && !self.not_idempotent,
+            Transient => affects_model && !self.not_idempotent,
+            // Another model may cost less, or have another quota.
+            NotEntitled | Billing | RateLimit | DailyQuota if failure.scope() == Scope::Request => true,
             _ => affects_model,
         }
     }

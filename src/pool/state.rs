@@ -36,7 +36,7 @@ pub(crate) struct State {
     pub(crate) failure_guard: FailureGuard,
     pub(crate) stats: Stats,
     pub(crate) settings: Settings,
-    /// Number of grants and ends of leases, by which strategies order them.
+    /// Number of grants, ends of leases and refusals by the store, by which strategies order them.
     pub(crate) uses: u64,
     /// The pass of the last granted key, for the weighted strategy.
     pub(crate) pass: u64,

@@ -34,7 +34,7 @@ use crate::{
 ///   received it.
 /// - After a fault of the caller the request is never retried. If several projects refuse a request without a clear
 ///   cause, the request is at fault: the response is returned to the caller, and the keys stay in use. A refusal of this
-///   request alone ([`Scope::Request`]) is returned to the caller if no other key may serve it.
+///   request alone ([`Scope::Request`]) is returned to the caller if no other key may serve it, except a 401.
 /// - If the provider refuses the sender's address and the keys have no other exit, the response is returned to the
 ///   caller.
 ///
@@ -143,20 +143,23 @@ impl RetryPolicy {
 
     fn after_key_fault(&self, attempts: &Attempts, failure: &Failure) -> Step {
         if self.is_callers(attempts, failure) {
-            self.pool.forgive(attempts);
+            // The other keys' refusals may have causes of their own.
+            if failure.scope != Scope::Request {
+                self.pool.forgive(attempts);
+            }
             return Step::Stop;
         }
-        // Other keys would be sent from the same address.
-        if failure.scope == Scope::Exit && !self.pool.shared.with(|state, _| state.registry.has_exits()) {
+        // Only other exits help.
+        if failure.class() == ErrorClass::Egress && !self.pool.shared.with(|state, _| state.registry.has_exits()) {
             return Step::Stop;
         }
         let faults = attempts.iter().filter(|attempt| attempt.class().is_some_and(ErrorClass::is_key_fault)).count();
         let Some(paced) = faults.checked_sub(IMMEDIATE_KEYS) else { return Step::Again(Duration::ZERO) };
         let pause = self.jittered(KEY_PAUSE, paced, LONGEST_KEY_PAUSE);
         let in_time = attempts.deadline.is_some_and(|deadline| self.pool.clock().now().plus(pause) <= deadline);
-        match failure.scope {
-            _ if paced < MAX_PACED_RETRIES && in_time => Step::Again(pause),
-            Scope::Request => Step::Stop,
+        match paced {
+            ..MAX_PACED_RETRIES if in_time => Step::Again(pause),
+            _ if is_of_request(failure) => Step::Stop,
             _ => Step::GiveUp,
         }
     }
@@ -164,17 +167,12 @@ impl RetryPolicy {
     /// Reports whether enough projects refused the request with the same class and without a clear cause, or all keys
     /// that may serve refused this request alone.
     fn is_callers(&self, attempts: &Attempts, last: &Failure) -> bool {
-        let (unclear, of_request) = (is_unclear(last), last.scope == Scope::Request);
+        let (unclear, of_request) = (is_unclear(last), is_of_request(last));
         if !unclear && !of_request {
             return false;
         }
-        let same = |failure: &Failure| {
-            if unclear {
-                failure.class() == last.class() && is_unclear(failure)
-            } else {
-                failure.scope == Scope::Request
-            }
-        };
+        let is_equal = |failure: &Failure| failure.class() == last.class() && is_unclear(failure);
+        let same = |failure: &Failure| if unclear { is_equal(failure) } else { failure.scope == Scope::Request };
         let same = attempts.iter().filter(|attempt| attempt.outcome().failure().is_some_and(same));
         // If the cause is clear, another key of the same project may have the permission or quota that one lacks.
         let tried: HashSet<&str> =
@@ -182,13 +180,12 @@ impl RetryPolicy {
         let all = || !self.pool.others_may_serve(&tried, attempts.last().and_then(Attempt::model));
         let enough = unclear && tried.len() >= SAME_REFUSAL;
         match last.status() {
-            _ if of_request => enough || all(),
             Some(StatusCode::NOT_FOUND) => enough || all(),
             // Most keys with such an error are dead, unless they have served.
             Some(StatusCode::UNAUTHORIZED) => {
                 enough && (all() || (tried.len() >= IMMEDIATE_KEYS && self.pool.has_served(attempts)))
             }
-            _ => enough,
+            _ => enough || (of_request && all()),
         }
     }
 
@@ -232,11 +229,14 @@ pub(crate) enum Step {
 /// Reports whether the cause of a refusal is unclear. A 404 may mean that the model does not exist; other reasons not
 /// to serve a model, such as a limit of 0, are clear.
 fn is_unclear(failure: &Failure) -> bool {
-    match failure.class() {
-        ErrorClass::Unclear => true,
-        ErrorClass::NotEntitled => failure.status() == Some(StatusCode::NOT_FOUND),
-        _ => false,
-    }
+    let is_unknown_model = || failure.status() == Some(StatusCode::NOT_FOUND);
+    failure.class() == ErrorClass::Unclear || failure.class() == ErrorClass::NotEntitled && is_unknown_model()
+}
+
+/// Reports whether a failure is returned to the caller if every key has it. SDKs take a 401 for a refusal of the
+/// caller's own token.
+fn is_of_request(failure: &Failure) -> bool {
+    failure.scope == Scope::Request && failure.status() != Some(StatusCode::UNAUTHORIZED)
 }
 
 impl<B, R, E> Policy<Request<B>, Response<R>, E> for RetryPolicy

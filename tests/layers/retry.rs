@@ -320,13 +320,35 @@ async fn refused_address_is_returned_after_the_first_key_unless_another_exit_ser
     assert!(text(response).await.contains("User location is not supported"));
     assert_eq!(breakers(&pool), Vec::<String>::new());
 
-    let key = |n: usize| Key::new(crate::support::secret(n)).exit(if n == 0 { "here" } else { "there" });
-    let pool = KeyPool::builder(Gemini::new()).keys((0..2).map(key)).build().unwrap();
-    for _ in 0..2 {
+    let exits = || {
+        let key = |n: usize| Key::new(crate::support::secret(n)).exit(if n == 0 { "here" } else { "there" });
+        KeyPool::builder(Gemini::new()).keys((0..9).map(key)).wait(60 * SECOND).build().unwrap()
+    };
+    let (pool, page) = (exits(), || answer(403, "<html><head><title>403 Forbidden</title></head>"));
+    for _ in 0..9 {
         let response = send(&pool, move |key| if key == 0 { refused() } else { good() });
         assert_eq!(response.await.unwrap().status(), 200);
     }
     assert_eq!(breakers(&pool), ["exit here Cooling"]);
+
+    // A page may refuse the address or this prompt, so it closes no exit.
+    let pool = exits();
+    for _ in 0..9 {
+        let response = send(&pool, move |key| if key == 0 { page() } else { good() });
+        assert_eq!(response.await.unwrap().status(), 200);
+    }
+    let response = send(&pool, move |_| page()).await.unwrap();
+    assert_eq!((response.status().as_u16(), attempts(&response).len()), (403, 9));
+    assert_eq!(breakers(&pool), Vec::<String>::new());
+
+    let cooling = builder(2).wait(60 * SECOND).build().unwrap();
+    let once = |key| if key == 0 { rate_limited(30) } else { good() };
+    while breakers(&cooling).is_empty() {
+        send(&cooling, once).await.unwrap();
+    }
+    let begun = now();
+    let response = send(&cooling, move |_| page()).await.unwrap();
+    assert_eq!((response.status().as_u16(), attempts(&response).len(), begun.elapsed()), (403, 1, Duration::ZERO));
 }
 
 /// Counting tokens and creating batches have quotas of their own.
@@ -446,6 +468,29 @@ async fn fallback_model_serves_when_the_first_one_is_limited() {
     assert_eq!(attempts(&response).len(), 3);
 }
 
+/// Another model may be cheaper, part of the plan, or have another quota.
+#[tokio::test(start_paused = true)]
+async fn fallback_model_serves_when_every_key_refuses_this_request() {
+    use tower::{Layer, ServiceExt, service_fn};
+    use tower_keypool::{BoxError, KeyPoolLayer, ModelFallbackLayer, ReplayBody};
+    for (status, message, expected) in [
+        (402, "This request requires more credits, or fewer max_tokens.", 200),
+        (403, "This request requires a separate subscription.", 200),
+        (429, "You exceeded your file storage quota.", 200),
+        (403, "The request was flagged.", 403),
+    ] {
+        let pool = pool(2);
+        let lists = ModelFallbackLayer::new(&pool, [MODEL, "gemini-2.5-flash-lite"]);
+        let respond = move |request: http::Request<ReplayBody<Body>>| {
+            let lite = request.uri().path().contains("flash-lite");
+            std::future::ready(Ok::<_, BoxError>(if lite { good() } else { error(status, "", message, "") }))
+        };
+        let client = KeyPoolLayer::new(&pool).fallback(lists).layer(service_fn(respond));
+        assert_eq!(client.oneshot(ask()).await.unwrap().status(), expected, "{message}");
+        assert_eq!(breakers(&pool), Vec::<String>::new());
+    }
+}
+
 /// The error of the first model is kept until a later model has served, but its key is free.
 #[tokio::test(start_paused = true)]
 async fn only_key_with_one_concurrent_request_serves_the_fallback_model() {
@@ -484,7 +529,7 @@ async fn refusal_of_one_request_by_every_key_is_returned_to_the_caller() {
     use tower_keypool::{Gemini, Key, KeyPool};
     let storage = || error(429, "RESOURCE_EXHAUSTED", "You exceeded your file storage quota.", "");
     let service = || error(403, "PERMISSION_DENIED", "Places API is disabled", &reason("SERVICE_DISABLED"));
-    let firewall = || answer(403, "<html><head><title>403 Forbidden</title></head>");
+    let firewall = || answer(403, "<html>This may be caused by a SQL command or malformed data.");
     let one_project = || {
         let keys = (0..4).map(|n| Key::new(crate::support::secret(n)).named(&*format!("k{n}")).project("p"));
         KeyPool::builder(Gemini::new()).keys(keys).build().unwrap()
@@ -506,6 +551,20 @@ async fn refusal_of_one_request_by_every_key_is_returned_to_the_caller() {
     // A key may serve, but cools down.
     let refused = send(&pool(2), move |key| if key == 0 { rate_limited(30) } else { storage() }).await;
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::Unavailable);
+    // SDKs take a 401 for a refusal of the caller's own token.
+    for keys in [1, 2, 20] {
+        let scopes = |_| error(401, "UNAUTHENTICATED", "Missing scopes: api.responses.write", "");
+        assert_eq!(send(&pool(keys), scopes).await.unwrap_err().kind(), ErrorKind::Unavailable);
+    }
+    // The first key's own refusal stays.
+    let key =
+        |n: usize| Key::new(crate::support::secret(n)).project(format!("p{n}")).priority(if n == 0 { 1 } else { 9 });
+    let pool = KeyPool::builder(Gemini::new()).keys((0..2).map(key)).build().unwrap();
+    let zero =
+        "Quota exceeded for metric: generativelanguage.googleapis.com/generate_content_free_tier_requests, limit: 0";
+    let answer = move |key| if key == 0 { error(429, "RESOURCE_EXHAUSTED", zero, "") } else { storage() };
+    assert_eq!(send(&pool, answer).await.unwrap().status(), 429);
+    assert_eq!(breakers(&pool), ["project p0 for gemini-2.5-flash Cooling"]);
 }
 
 #[tokio::test(start_paused = true)]
