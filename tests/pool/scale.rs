@@ -1,25 +1,10 @@
 //! Many keys, many model names and many sets of limits.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tower_keypool::{ErrorClass, Failure, KeyPool, Limits, ManualClock, Outcome, pool::KeyRequest};
+use tower_keypool::{Limits, Outcome, pool::KeyRequest};
 
-use crate::support::{M, builder, id, key, keys, manual, rate_for, secret, secs, take};
-
-/// Builds a pool of `n` keys, of which 99 % cool down.
-fn cooling(n: usize) -> (KeyPool, ManualClock) {
-    let (pool, time) = keys(n);
-    take(&pool, M).report(&Outcome::Success);
-    time.advance(secs(1));
-    let leases: Vec<_> = (0..n).map(|_| take(&pool, M)).collect();
-    time.advance(secs(1));
-    for (at, lease) in leases.iter().enumerate() {
-        if at % 100 != 0 {
-            lease.report(&rate_for(36_000).into());
-        }
-    }
-    (pool, time)
-}
+use crate::support::{M, builder, id, key, manual, rate_for, secret, take};
 
 #[test]
 fn number_of_remembered_model_names_is_limited() {
@@ -65,24 +50,8 @@ fn many_keys_are_reloaded_and_replaced() {
             .map(|at| key(at).project(format!("p{}", at % 5_000)).limits(M, Limits::new().per_minute(9)))
             .collect::<Vec<_>>()
     };
-    let start = Instant::now();
     pool.replace_all(&list(0)).unwrap();
     pool.replace_all(&list(n)).unwrap();
-    assert!(start.elapsed() < secs(20), "{:?}", start.elapsed());
     assert_eq!(pool.stats().keys, n);
     assert!(*take(&pool, M).expose() >= *secret(n));
-}
-
-/// A refusal that looked at each key would take tens of milliseconds.
-#[test]
-fn refusals_stay_cheap_with_a_hundred_thousand_keys() {
-    for ((pool, time), class) in [(keys(100_000), ErrorClass::KeyRejected), (cooling(100_000), ErrorClass::Unclear)] {
-        let start = Instant::now();
-        for _ in 0..900 {
-            let lease = take(&pool, M);
-            time.advance(Duration::from_millis(1));
-            lease.report(&Failure::new(class).into());
-        }
-        assert!(start.elapsed() < secs(5), "{class:?}: {:?}", start.elapsed());
-    }
 }
