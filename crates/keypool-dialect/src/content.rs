@@ -109,12 +109,16 @@ fn read_part(role: Role, mut value: Value, place: &str, transcript: &mut Transcr
     Ok(())
 }
 
-/// Returns the image that a text of the model consists of, as in our messages for Anthropic's clients.
+/// Returns the type and data of the image that a text consists of, as in our messages for Anthropic's clients.
+pub(crate) fn image(text: &str) -> Option<(&str, &str)> {
+    let (mime, data) = text.trim().strip_prefix(IMAGE)?.strip_suffix(')')?.split_once(";base64,")?;
+    let is_base64 = data.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte));
+    is_base64.then_some((mime, data))
+}
+
 fn image_or(part: Part) -> Part {
     let Part::Text(text) = &part else { return part };
-    let image = text.trim().strip_prefix(IMAGE).and_then(|rest| rest.strip_suffix(')')?.split_once(";base64,"));
-    let is_base64 = |data: &str| data.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte));
-    match image.filter(|(_, data)| is_base64(data)) {
+    match image(text) {
         Some((mime, data)) => Part::Media(media::base64(mime.to_owned(), data.to_owned())),
         None => part,
     }

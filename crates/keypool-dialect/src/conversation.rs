@@ -89,7 +89,8 @@ pub enum MediaData {
     Base64(String),
     /// A URI that Gemini fetches itself: a file of its Files API, `gs://…`, or a video at youtube.com.
     GeminiUri(String),
-    /// A URL on the web. [`NativeRequest::generate`](crate::NativeRequest::generate) rejects it; replace it with [`Base64`](Self::Base64) to send it.
+    /// A URL on the web. [`NativeRequest::generate`](crate::NativeRequest::generate) rejects it; replace it with
+    /// [`Base64`](Self::Base64) to send it.
     Remote {
         /// The URL.
         url: String,

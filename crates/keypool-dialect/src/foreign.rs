@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use crate::{Frontend, anthropic::response as messages, ids, openai::chat_response::IMAGE};
+use crate::{Frontend, anthropic::response as messages, content, ids, openai::chat_response::IMAGE};
 
 type Body = Map<String, Value>;
 
@@ -36,7 +36,8 @@ fn begins(value: &Value, front: &str) -> bool {
     value.as_str().is_some_and(|text| text.starts_with(front))
 }
 
-/// Removes our blocks and images, and what Anthropic refuses although we sent it: blank texts, and messages without content.
+/// Removes our blocks and images, and what Anthropic refuses although we sent it: blank texts, and messages without
+/// content.
 /// Thinking is switched off if Anthropic would expect its own thinking block before the open calls.
 fn strip_messages(request: &mut Body) {
     let Some(history) = request.get_mut("messages").and_then(Value::as_array_mut) else { return };
@@ -44,7 +45,7 @@ fn strip_messages(request: &mut Body) {
         [&block["id"], &block["tool_use_id"]].into_iter().any(|id| begins(id, messages::SEARCH))
             || block["type"] == "thinking" && block["signature"] == messages::SIGNATURE
             || block["type"] == "text"
-                && block["text"].as_str().is_some_and(|it| it.trim().is_empty() || it.starts_with(messages::IMAGE))
+                && block["text"].as_str().is_some_and(|it| it.trim().is_empty() || content::image(it).is_some())
     };
     history.retain_mut(|message| {
         if message["role"] != "assistant" {

@@ -1,8 +1,8 @@
 //! Translation between OpenAI's and Anthropic's APIs and Gemini's, with one intermediate form, the [`Conversation`].
 //!
 //! A [`Frontend`] parses a request into a [`Conversation`]. That is encoded as a [`NativeRequest`] for Gemini. A
-//! [`Decoder`] turns Gemini's response, whole or streamed, into [`Event`]s, and an [`ResponseTranslator`] writes these in the
-//! caller's dialect. This crate does no I/O: bytes in, bytes out.
+//! [`Decoder`] turns Gemini's response, whole or streamed, into [`Event`]s, and a [`ResponseTranslator`] writes these in
+//! the caller's dialect. This crate does no I/O: bytes in, bytes out.
 //!
 //! ```
 //! use keypool_dialect::{Frontend, Mode, Outcome};

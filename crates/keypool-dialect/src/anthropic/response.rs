@@ -30,7 +30,7 @@ fn usage(usage: Usage) -> Value {
 }
 
 /// The start of an image in Markdown, which is a text block of its own: responses of this dialect have no image block.
-pub(crate) const IMAGE: &str = "![](data:";
+pub(crate) const IMAGE: &str = "![keypool](data:";
 
 /// Returns each page once.
 fn pages(sources: &[Source]) -> Vec<&Source> {

@@ -249,7 +249,7 @@ impl Decoder {
             return Outcome::Complete;
         }
         let malformed = self.choices.values().find(|choice| choice.is_malformed());
-        let finish = malformed.or_else(|| self.choices.values().find(|choice| choice.finish.is_some()));
+        let finish = malformed.or_else(|| self.choices.values().next());
         match finish.and_then(|choice| choice.finish.as_deref()) {
             Some(reason) if malformed.is_some() => Outcome::Malformed(reason.to_owned()),
             Some("STOP" | "NO_IMAGE") => Outcome::Empty,

@@ -243,7 +243,7 @@ fn image_is_a_block_that_comes_back_as_an_image() {
     let starts = streamed(&request, &[drawn]).data().into_iter().filter(|data| data["type"] == "content_block_start");
     assert_eq!(starts.count(), 4);
     let mut body = hello(MESSAGES, &json!({}));
-    let quoted = "![](data:image/png;base64,AAAA) and ![](data:image/png;base64,AAAA)";
+    let quoted = "![keypool](data:image/png;base64,AAAA) and ![keypool](data:image/png;base64,AAAA)";
     let assistant = |content: &Value| json!({ "role": "assistant", "content": content });
     let user = json!({ "role": "user", "content": [content[1]] });
     body["messages"].as_array_mut().unwrap().extend([assistant(&content), user, assistant(&json!(quoted))]);
@@ -251,6 +251,17 @@ fn image_is_a_block_that_comes_back_as_an_image() {
     assert_eq!(contents[1]["parts"], json!([{ "text": "See:\n" }, image, image, { "text": "Done" }]));
     assert_eq!(contents[2]["parts"], json!([{ "text": content[1]["text"] }]), "what the user wrote is text");
     assert_eq!(contents[3]["parts"], json!([{ "text": quoted }]));
+}
+
+#[test]
+fn images_that_the_model_wrote_stay_text() {
+    let mut body = hello(MESSAGES, &json!({}));
+    let text = "![](data:image/svg+xml;base64,PHN2Zy8+)";
+    let assistant = json!({ "role": "assistant", "content": [{ "type": "text", "text": text }] });
+    body["messages"].as_array_mut().unwrap().push(assistant);
+    let contents = crate::support::encoded(MESSAGES, &body).unwrap()["contents"].clone();
+    assert_eq!(contents[1]["parts"], json!([{ "text": text }]));
+    assert!(keypool_dialect::without_gateway_parts(MESSAGES, body.to_string().as_bytes()).is_none());
 }
 
 #[test]
