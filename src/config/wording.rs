@@ -1,6 +1,7 @@
 //! Error messages that name the expected value, but of the actual values only plain words: others may be secrets.
 
 use super::key_entry::EntryError;
+use crate::secret::MIN_REDACTED;
 
 /// Rewrites a deserializer's message without the values that it quotes, except a plain word that is not in a list of
 /// words.
@@ -84,9 +85,11 @@ pub(super) fn check_vendor(text: &str, vendor: &str) -> Result<(), EntryError> {
         Some(other) if other != vendor => {
             Err(EntryError::OtherService(format!("this looks like a key of {other}, not of {vendor}")))
         }
-        _ if text.len() > 512 || text.contains([':', '/', '|']) => Err(EntryError::Invalid(format!(
-            "this is not a key of {vendor}: expected at most 512 characters without \":\", \"/\" and \"|\""
-        ))),
+        _ if text.len() < MIN_REDACTED || text.len() > 512 || text.contains([':', '/', '|']) => {
+            Err(EntryError::Invalid(format!(
+                "this is not a key of {vendor}: expected {MIN_REDACTED} to 512 characters without \":\", \"/\" and \"|\""
+            )))
+        }
         _ => Ok(()),
     }
 }

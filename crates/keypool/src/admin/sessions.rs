@@ -219,7 +219,7 @@ pub struct Login {
 }
 
 /// Starts a session: exchanges the admin token for a cookie
-#[utoipa::path(post, path = "/-/admin/login", request_body = Login, tag = "sessions", responses(
+#[utoipa::path(post, path = "/-/admin/login", request_body = Login, tag = "sessions", security(()), responses(
     (status = 204, description = "The session cookie is set"),
     (status = 401, description = "The admin token is wrong"),
     (status = 429, description = "This address sent too many wrong tokens")

@@ -3,8 +3,11 @@
 use serde_json::Value;
 use tower_keypool::{Unit, limit::LimitSource, pool::BreakerState};
 
-use super::output::{left, plain};
+use super::output::{left, plain, short};
 use crate::key_row::{BreakerRow, KeyRow, KeyState, LimitRow};
+
+/// Maximum number of characters of a reason in tables and lines.
+pub(super) const SHORT: usize = 60;
 
 fn short_model(model: &str) -> &str {
     match model {
@@ -20,13 +23,13 @@ impl BreakerRow {
         model.filter(|_| self.key_state() == KeyState::Partly)
     }
 
-    /// Describes the breaker: its model, the time left and the reason.
-    fn text(&self) -> String {
+    /// Describes the breaker: its model, the time left, and at most `max` characters of the reason.
+    fn text(&self, max: usize) -> String {
         let model = self.model().map(|model| format!("{}: ", short_model(model))).unwrap_or_default();
         let until = self.seconds_left.map(|seconds| format!("{} left, ", left(seconds))).unwrap_or_default();
         let class = self.class.map(|class| class.as_str().replace('_', " "));
         let why = match (class, &self.reason) {
-            (Some(class), Some(reason)) if !reason.is_empty() => format!("{class}: {reason}"),
+            (Some(class), Some(reason)) if !reason.is_empty() => format!("{class}: {}", short(reason, max)),
             (Some(class), _) => class,
             (None, reason) => reason.clone().unwrap_or_else(|| "by hand".to_owned()),
         };
@@ -50,14 +53,14 @@ impl KeyRow {
     /// Returns the row as JSON, with `why` and `advice`.
     pub(super) fn json(&self) -> Value {
         let mut value = serde_json::to_value(self).unwrap_or_default();
-        value["why"] = self.why().into();
+        value["why"] = self.why(usize::MAX).into();
         value["advice"] = self.advice().into();
         value
     }
 
     /// Describes the state, the reason and the action in one sentence.
     pub(super) fn sentence(&self) -> String {
-        let parts = [format!("{} ({}): {}", self.id, self.listed_at, self.state.as_str()), self.why()];
+        let parts = [format!("{} ({}): {}", self.id, self.listed_at, self.state.as_str()), self.why(SHORT)];
         let text = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(": ");
         [text, self.advice()].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
     }
@@ -70,9 +73,10 @@ impl KeyRow {
         partly.filter_map(|breaker| Some((breaker.model()?, breaker.seconds_left))).chain(full)
     }
 
-    /// Describes why the key is not used and for how long, including full limits.
-    pub(super) fn why(&self) -> String {
-        let mut parts: Vec<String> = self.by_severity().into_iter().map(BreakerRow::text).collect();
+    /// Describes why the key is not used and for how long, including full limits, with at most `max` characters of each
+    /// reason.
+    pub(super) fn why(&self, max: usize) -> String {
+        let mut parts: Vec<String> = self.by_severity().into_iter().map(|breaker| breaker.text(max)).collect();
         let mut full: Vec<&LimitRow> = self.limits.iter().filter(|limit| limit.is_full()).collect();
         full.sort_by_key(|limit| limit.opens_in());
         parts.extend(
@@ -142,7 +146,7 @@ mod tests {
             "limits": [{ "model": "m", "unit": "requests", "span": "minute", "limit": 10, "used": 10, "source": "learned", "opens_in_seconds": 4 }],
         }))
         .expect("a row");
-        assert_eq!(row.why(), "billing; m: 41 s left, rate limit; m full, 4 s left");
+        assert_eq!(row.why(SHORT), "billing; m: 41 s left, rate limit; m full, 4 s left");
         let long = "x".repeat(300);
         let row_of = |reason: &str| {
             let breaker =

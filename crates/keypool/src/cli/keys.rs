@@ -13,6 +13,7 @@ use tower_keypool::{
 use super::{
     block_on,
     key_options::{self, KeyOptions},
+    key_rows::SHORT,
     opened::{Opened, Source},
     output::{Json, plain, print, print_json, quoted, short, table, wrong},
 };
@@ -204,11 +205,8 @@ async fn list(opened: &Opened, json: bool) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let cells = rows.iter().map(|row| {
-        let why = [short(&row.why(), 120), row.advice()]
-            .into_iter()
-            .filter(|text| !text.is_empty())
-            .collect::<Vec<_>>()
-            .join(" → ");
+        let why =
+            [row.why(SHORT), row.advice()].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" → ");
         let used = row.used_today.map_or_else(|| "-".to_owned(), |used| used.to_string());
         let project = if row.project == row.id { "-".to_owned() } else { row.project.clone() };
         [row.id.clone(), short(&row.listed_at, 40), project, row.state.as_str().to_owned(), used, row.used(), why]
@@ -252,7 +250,7 @@ async fn disable(opened: &Opened, id: String, reason: String) -> anyhow::Result<
 async fn enable(opened: &Opened, id: String) -> anyhow::Result<(String, &'static str)> {
     let key = KeyId::new(id.as_str());
     let (provider, _) = opened.find(&key)?;
-    opened.store()?;
+    opened.store()?.load().await?;
     provider.pool.enable(&key).map_err(|_| skipped(&id))?;
     provider.pool.shutdown().await;
     anyhow::ensure!(!provider.pool.store_refuses_requests(), "the store is unavailable, so {id} is not enabled");

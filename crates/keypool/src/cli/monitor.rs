@@ -21,6 +21,7 @@ use serde_json::Value;
 use super::{
     block_on,
     gateway_client::{Admin, GatewayClient},
+    key_rows::SHORT,
     opened::{Opened, Source},
     output::{Json, count, plain, print, print_error},
     serve::EndSignals,
@@ -154,7 +155,7 @@ async fn lines(watched: &Watched, interval: Duration, views: u64, json: bool) ->
 
 /// Formats a key as one line.
 pub(super) fn line(row: &KeyRow) -> String {
-    let parts = [row.why(), row.used()].into_iter().filter(|part| !part.is_empty());
+    let parts = [row.why(SHORT), row.used()].into_iter().filter(|part| !part.is_empty());
     [format!("{} {}", row.id, row.state.as_str())].into_iter().chain(parts).collect::<Vec<_>>().join(" | ")
 }
 
@@ -248,7 +249,7 @@ pub(super) fn table(rows: &[KeyRow], offset: usize) -> Table<'static> {
             Cell::new(plain(&row.id)),
             Cell::new(row.state.as_str()).style(Style::new().fg(colour)),
             Cell::new(plain(&row.used())),
-            Cell::new(plain(&row.why())),
+            Cell::new(plain(&row.why(SHORT))),
         ])
     };
     let widest = rows.iter().map(|row| row.id.chars().count()).max().unwrap_or(0).clamp(3, 16);

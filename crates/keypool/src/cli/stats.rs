@@ -171,7 +171,7 @@ impl Health {
             let (disabled, usable): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row.is_disabled());
             if self.output.json {
                 let out = disabled.iter().map(
-                    |row| json!({ "id": row.id, "listed_at": row.listed_at, "why": row.why(), "advice": row.advice() }),
+                    |row| json!({ "id": row.id, "listed_at": row.listed_at, "why": row.why(usize::MAX), "advice": row.advice() }),
                 );
                 let out: Vec<_> = out.collect();
                 print_json(&json!({ "keys": rows.len(), "usable": usable.len(), "disabled": out }));

@@ -51,7 +51,8 @@ pub async fn authenticate(State(app): State<AppState>, request: Request, next: N
 async fn identified(app: &AppState, head: &mut Parts) -> Result<Authenticated, (Dialect, ApiError)> {
     let route = Route::of(head)?;
     let dialect = route.dialect;
-    let found = tokens(head).find_map(|token| Some((app.tenants.find(&token)?, token)));
+    let known = tokens(head).filter_map(|token| Some((app.tenants.find(&token)?, token)));
+    let found = known.min_by_key(|(tenant, _)| tenant.is_expired());
     let tenant = match found {
         Some((tenant, _)) if tenant.is_expired() => {
             return Err((dialect, ApiError::new(StatusCode::UNAUTHORIZED, "this token has expired")));

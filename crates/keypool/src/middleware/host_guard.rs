@@ -11,11 +11,7 @@ use axum::{
 use http::{HeaderName, StatusCode, header, request::Parts};
 
 use super::auth;
-use crate::{
-    app::AppState,
-    error::ApiError,
-    proxy::{query, route::decoded},
-};
+use crate::{app::AppState, error::ApiError, proxy::route::decoded};
 
 /// The local address of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -62,7 +58,9 @@ fn ambiguity(Parts { headers, uri, .. }: &Parts) -> Option<String> {
     if twice.bytes().any(|byte| matches!(byte, b'\\' | b';' | 0)) || twice.split('/').any(climbs) {
         return Some("the path contains . or .. segments, backslashes or semicolons".to_owned());
     }
-    query::pairs(uri).find_map(|(name, _)| {
+    // Some servers take semicolons for separators, too.
+    uri.query().into_iter().flat_map(|query| query.split(['&', ';'])).find_map(|pair| {
+        let name = decoded(pair.split('=').next().unwrap_or_default());
         let plain = name.trim_start_matches('$').to_ascii_lowercase();
         let overrides = plain == "callback" || plain == "httpmethod" || plain == "outputdefaultcharset";
         // Google reads headers and the body from parameters such as $httpHeaders and $req.

@@ -6,9 +6,9 @@ use http::Uri;
 
 use super::route::decoded;
 
-/// Returns the decoded names and values of a query. Some servers take semicolons for separators, too.
+/// Returns the decoded names and values of a query.
 pub fn pairs(uri: &Uri) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
-    uri.query().into_iter().flat_map(|query| query.split(['&', ';'])).map(|pair| {
+    uri.query().into_iter().flat_map(|query| query.split('&')).map(|pair| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         (decoded(name), decoded(value))
     })

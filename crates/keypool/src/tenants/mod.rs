@@ -159,7 +159,9 @@ fn reached(tenant: &Tenant, error: &Error) -> String {
     let is = |reason| reasons.iter().any(|(found, _)| *found == reason);
     let (day, minute) = (is(UnavailableReason::DailyLimit), is(UnavailableReason::Limit));
     let limits = tenant.limits();
-    let full = limits.iter().filter(|limit| if limit.span == Span::Day { day } else { minute });
+    // The reason for tokens of a day is `Limit`, since a request in flight may give some back.
+    let is_daily = |limit: &&Limit| limit.span == Span::Day && limit.unit == Unit::Requests;
+    let full = limits.iter().filter(|limit| if is_daily(limit) { day } else { minute });
     let per = |limit: &Limit| {
         let span = if limit.span == Span::Day { "day" } else { "minute" };
         format!("{} {} per {span}", limit.amount, limit.unit)

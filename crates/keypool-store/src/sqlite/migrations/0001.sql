@@ -58,7 +58,8 @@ CREATE TABLE keys (
 ) STRICT;
 
 CREATE TABLE tenants (
-    name TEXT PRIMARY KEY,
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
     token_hash BLOB NOT NULL UNIQUE,
     options TEXT NOT NULL,
     created_ms INTEGER NOT NULL

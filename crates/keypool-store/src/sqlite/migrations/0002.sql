@@ -8,3 +8,6 @@ UPDATE quotas SET windows = (
     ))
     FROM json_each(windows) AS span
 );
+-- A tenant's id was its name.
+ALTER TABLE tenants DROP COLUMN name;
+ALTER TABLE tenants RENAME COLUMN id TO name;
