@@ -110,7 +110,7 @@ mod bar {
         /// Shows the progress once.
         pub fn show(&self, progress: &Progress) {
             let Some(bar) = &self.bar else {
-                // Progress that nobody reads does not end the run.
+                // A closed standard error does not end the run.
                 let _ = writeln!(std::io::stderr(), "{progress}");
                 return;
             };

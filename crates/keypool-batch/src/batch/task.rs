@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     client::Prompt,
+    json::compact,
     raw::{RawObject, is_null, object, raw},
 };
 
@@ -138,7 +139,7 @@ impl Task {
         let mut hash = Hash::new();
         match &self.prompt.content {
             crate::client::Content::Text(text) => hash.update(text.as_bytes()),
-            crate::client::Content::Request(request) => hash.update(raw(&**request).get()),
+            crate::client::Content::Request(request) => hash.update(compact(raw(&**request).get())),
         }
         hash.update(raw(&(&options.model, &options.system, options.temperature, options.max_output_tokens)).get());
         let digest = hash.finalize();

@@ -39,6 +39,15 @@ async fn result_has_all_fields() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn result_is_one_line_whatever_the_fields_of_a_task() {
+    let value = serde_json::value::RawValue::from_string("{\n \"n\": 1\n}".to_owned()).unwrap();
+    let task = Task::new("Name a river.").field("own", value);
+    let (_sim, client) = paused(GeminiSim::builder(), 1);
+    let (_, results) = results_of(Batch::new(&client, MODEL), Input::tasks([task])).await;
+    assert_eq!(results[0]["task"], json!({ "own": { "n": 1 } }));
+}
+
+#[tokio::test(start_paused = true)]
 async fn truncated_response_is_a_failure_with_its_text() {
     let (sim, client) = paused(GeminiSim::builder().script([candidate("The Rhine is", "MAX_TOKENS")]), 1);
     let (summary, results) = results_of(Batch::new(&client, MODEL), tasks(1)).await;

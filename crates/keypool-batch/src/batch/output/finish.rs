@@ -46,11 +46,12 @@ fn write_beside(path: &Path, write: impl FnOnce(&mut BufWriter<&File>) -> io::Re
         file.set_permissions(old.permissions())?;
     }
     let mut target = BufWriter::with_capacity(1 << 18, &file);
-    write(&mut target)?;
-    target.flush()?;
+    let written = write(&mut target).and_then(|()| target.flush());
     drop(target);
-    file.sync_all()?;
-    fs::rename(&new, path)?;
+    if let Err(error) = written.and_then(|()| file.sync_all()).and_then(|()| fs::rename(&new, path)) {
+        let _ = fs::remove_file(&new);
+        return Err(error);
+    }
     sync_folder(path)?;
     Ok(file)
 }
@@ -98,6 +99,7 @@ fn spots(mut source: &File, places: &Places) -> io::Result<Vec<Spot>> {
         if length == 0 {
             break;
         }
+        number += 1;
         if let Some(head) = Head::of(&line) {
             let key @ (id, hash) = head.key();
             let order = match places.get(&id) {
@@ -105,9 +107,10 @@ fn spots(mut source: &File, places: &Places) -> io::Result<Vec<Spot>> {
                 _ => (!head.is_input_error()).then_some((true, number)),
             };
             last.extend(order.map(|order| (key, Spot { order, at, length })));
+        } else if !line.trim_ascii().is_empty() {
+            return Err(io::Error::other(format!("line {number}: this is not a result of a batch")));
         }
         at += length as u64;
-        number += 1;
     }
     let mut spots: Vec<Spot> = last.into_values().collect();
     spots.sort_unstable_by_key(|spot| spot.order);

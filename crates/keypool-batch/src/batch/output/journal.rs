@@ -117,7 +117,7 @@ impl Journal {
             lines.extend_from_slice(item.as_bytes());
             lines.push(b'\n');
         }
-        // The file is replaced at once, because a part of the lines would be taken for all.
+        // The file is replaced in one step: after a crash, a part of the lines would be taken for all.
         let file = finish::replace(&self.path, &lines).map_err(|error| self.failed(error))?;
         self.file = file;
         Ok(())
@@ -183,7 +183,11 @@ impl Journal {
         result.map_err(|error| self.failed(error))
     }
 
-    fn failed(&self, error: io::Error) -> OutputError {
+    fn failed(&self, mut error: io::Error) -> OutputError {
+        if error.kind() == io::ErrorKind::StorageFull {
+            let kept = format!("{error}; the results so far are kept: free space and run again");
+            error = io::Error::new(io::ErrorKind::StorageFull, kept);
+        }
         OutputError::Io { path: self.path.clone(), error }
     }
 
