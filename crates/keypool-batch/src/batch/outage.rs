@@ -28,6 +28,8 @@ pub(super) struct Outage {
 struct State {
     /// Time of the provider's last response, or of the start.
     last_answer: Instant,
+    /// Latest start of a request that was answered.
+    last_answered: Option<Instant>,
     /// A description of the wait, with its end if that is known.
     waits_for: Option<(String, Option<Instant>)>,
     /// Time of the next try while the provider cannot be reached.
@@ -116,6 +118,7 @@ impl Outage {
     pub(super) fn new() -> Self {
         let state = State {
             last_answer: now(),
+            last_answered: None,
             waits_for: None,
             next_try: None,
             is_trying: false,
@@ -125,10 +128,11 @@ impl Outage {
         Self { state: Mutex::new(state), over: Notify::new() }
     }
 
-    /// Records a response of the provider to a request.
-    pub(super) fn answered(&self) {
+    /// Records a response of the provider to a request that was started at this time.
+    pub(super) fn answered(&self, started: Instant) {
         let mut state = self.lock();
         state.last_answer = now();
+        state.last_answered = state.last_answered.max(Some(started));
         state.waits_for = None;
         drop(state);
         self.reached();
@@ -171,17 +175,18 @@ impl Outage {
         }
     }
 
-    /// Records that the provider or the store could not be reached.
-    pub(super) fn unreachable(&self, what: &str, cause: &str) {
+    /// Records that the provider or the store could not be reached. Returns the pause before the next try.
+    pub(super) fn unreachable(&self, what: &str, cause: &str) -> Duration {
         let mut state = self.lock();
         // Requests that fail at the same time are counted once.
         if state.next_try.is_some() && !std::mem::take(&mut state.is_trying) {
-            return;
+            return pause(state.failed_tries);
         }
         state.failed_tries = state.failed_tries.saturating_add(1);
         let pause = pause(state.failed_tries);
         state.next_try = Some(now() + pause);
         state.waits_for = Some((format!("waiting for {what}: {cause}; next try"), state.next_try));
+        pause
     }
 
     /// Waits for a change in the pool, or for this time.
@@ -223,6 +228,11 @@ impl Outage {
         if let Some(held) = self.lock().slots.get_mut(slot) {
             *held = None;
         }
+    }
+
+    /// Reports whether a request that was started after this time was answered.
+    pub(super) fn has_answered(&self, after: Instant) -> bool {
+        self.lock().last_answered > Some(after)
     }
 
     /// Returns the time since the last response.

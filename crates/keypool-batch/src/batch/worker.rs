@@ -11,7 +11,7 @@ use tokio::{
     sync::{mpsc, watch},
     time::{Instant, sleep, sleep_until},
 };
-use tower_keypool::{ErrorClass, KeyId, Scope, pool::UnavailableReason as Reason};
+use tower_keypool::{ErrorClass, Failure, KeyId, Limit, Scope, Span, Unit, pool::UnavailableReason as Reason};
 
 use super::{
     Settings,
@@ -69,6 +69,12 @@ pub(super) struct Job {
     pub(super) result: TaskResult,
     /// Number of retries because of unusable answers.
     pub(super) retries: u32,
+    /// Time at which the request was started.
+    started: Instant,
+    /// Time of the first response of another server than the provider.
+    first_page: Option<Instant>,
+    /// Number of calls that ended because the prompt has more tokens than a minute allows.
+    too_large: u32,
 }
 
 /// How a task leaves a worker.
@@ -242,6 +248,7 @@ impl Engine {
                 *next_start = now() + slots.interval;
                 self.outage.slot_tries(slot);
             }
+            job.started = now();
             let Some(answer) = self.call(job, worker, stop).await else { return End::Left };
             self.count_attempts(job, &answer);
             if job.result.key_id.is_none() {
@@ -319,7 +326,7 @@ impl Engine {
     }
 
     fn answered(&self, job: &mut Job, answer: Answer) -> Next {
-        self.outage.answered();
+        self.outage.answered(job.started);
         if let Some(usage) = answer.usage {
             let mut summary = self.summary();
             summary.input_tokens += usage.input_tokens;
@@ -366,8 +373,9 @@ impl Engine {
             kind if error.attempts().is_empty() => self.log(&job.result, kind.as_str(), &error.to_string()),
             _ => {}
         }
-        if !error.attempts().is_empty() {
-            self.outage.answered();
+        let is_cut = matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Closed);
+        if !is_cut && !error.attempts().is_empty() {
+            self.outage.answered(job.started);
         }
         let is_worth_a_retry = match error.kind() {
             ErrorKind::Invalid | ErrorKind::Refused => self.settings.retry_invalid && !error.attempts().is_empty(),
@@ -376,6 +384,12 @@ impl Engine {
         };
         let code = error.code().map(str::to_owned).or_else(|| Some(error.status()?.as_u16().to_string()));
         let told = TaskError { code, ..TaskError::new(error.kind().as_str(), error.to_string()) };
+        if is_cut && self.outage.since_last_answer() >= now().saturating_duration_since(job.started) {
+            // The task waits longer than the others, so that another one tries next.
+            let least = 2 * self.outage.unreachable("the network", &error.to_string());
+            let next = self.again_or_end(job, told, true, least);
+            return self.wait_on(next, UnavailableCause::Provider);
+        }
         self.again_or_end(job, told, is_worth_a_retry, error.retry_after().unwrap_or_default())
     }
 
@@ -403,11 +417,30 @@ impl Engine {
             let what = last.outcome().failure().map(failure_text).unwrap_or_default();
             match last.outcome().failure().map(|failure| (failure.class(), failure.scope())) {
                 // No key can help: the provider refuses our address, or another server responds.
-                Some((ErrorClass::Egress, _)) => self.outage.unreachable("the network", &what),
+                Some((ErrorClass::Egress, _)) => {
+                    if self.outage.has_answered(*job.first_page.get_or_insert_with(now)) {
+                        // Others are answered: the response is about this prompt.
+                        return self.again_or_end(job, TaskError::new("refused", what), true, Duration::ZERO);
+                    }
+                    self.outage.unreachable("the network", &what);
+                }
                 // The failure belongs to the request and not to a key.
                 Some((_, Scope::Request)) => return Next::End(job.end(Some(TaskError::new("refused", what)))),
                 // Keys failed; others may be ready.
                 _ => self.outage.reached(),
+            }
+            let tokens = job.prompt.size() as u64 / 4;
+            let failures = error.attempts().iter().filter_map(|attempt| attempt.outcome().failure());
+            let of_minute = |limit: &&Limit| limit.unit == Unit::InputTokens && limit.span == Span::MINUTE;
+            let limits = failures.flat_map(Failure::limits).filter(of_minute);
+            if let Some(most) = limits.map(|limit| limit.amount).max().filter(|most| (1..tokens).contains(most)) {
+                job.too_large += 1;
+                // The first time, the pool did not know the limit; then it waited for an empty minute.
+                if job.too_large > 1 {
+                    let message =
+                        format!("the prompt has about {tokens} tokens; the provider allows {most} per minute");
+                    return self.refused(job, "invalid", message);
+                }
             }
             return self.wait_on(Next::without_key(slot, Duration::ZERO), cause);
         }
@@ -489,7 +522,7 @@ impl Job {
     pub(super) fn new(id: TaskId, index: u64, hash: u64, prompt: Prompt, fields: RawObject) -> Self {
         let mut result = TaskResult::new(id, index, hash);
         result.model.clone_from(&prompt.options.model);
-        Self { prompt, fields, result, retries: 0 }
+        Self { prompt, fields, result, retries: 0, started: now(), first_page: None, too_large: 0 }
     }
 }
 

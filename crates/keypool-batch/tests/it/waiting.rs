@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use gemini_sim::{Canned, Fault, GeminiSim, Limits, Refusal, Rule};
-use keypool_batch::{Batch, Client, Input, Output, Run, RunOutcome, Task};
+use keypool_batch::{Batch, Client, Input, Output, Prompt, Run, RunOutcome, Task};
+use serde_json::json;
 use tower_keypool::KeyPoolBuilder;
 
 use crate::{MODEL, paused, paused_with, pool, results_of, tasks};
@@ -225,4 +226,68 @@ async fn no_request_is_sent_at_the_end_of_max_wait() {
     assert!(matches!(summary.outcome, RunOutcome::Unreachable { .. }), "{summary}");
     let tries = sim.report().total.arrivals - 20;
     assert!((1..=5).contains(&tries), "{tries} requests after the first of each task");
+}
+
+/// The page of a firewall.
+fn page() -> Fault {
+    Fault::Canned(Canned::new(403).header("content-type", "text/html").body("<html>You have been blocked</html>"))
+}
+
+/// The first answers are on their way when the outage begins.
+#[tokio::test(start_paused = true)]
+async fn short_outage_of_connections_or_of_a_page_fails_no_task() {
+    for fault in [Fault::ResetBeforeHead, Fault::ResetAfter(20), page()] {
+        let script = [Rule::new(fault).from(3 * SECOND).until(9 * SECOND)];
+        let (sim, client) = paused(GeminiSim::builder().latency(SECOND).script(script), 4);
+        let summary = Batch::new(&client, MODEL).workers(20).run(tasks(400), sink()).await.unwrap();
+        assert_eq!((summary.ok, summary.failed), (400, 0), "{summary}");
+        assert!(sim.report().total.arrivals < 480, "{} requests", sim.report().total.arrivals);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn max_wait_ends_a_run_whose_connections_are_closed() {
+    let (sim, client) = paused(GeminiSim::builder().script([Rule::new(Fault::ResetBeforeHead)]), 2);
+    let summary = Batch::new(&client, MODEL).max_wait(20 * SECOND).run(tasks(100), sink()).await.unwrap();
+    let RunOutcome::Unreachable { message } = &summary.outcome else { panic!("{summary}") };
+    assert!(message.contains("waiting for the network"), "{message}");
+    assert_eq!((summary.failed, summary.left), (0, 100), "{summary}");
+    assert!(sim.elapsed() < 40 * SECOND, "{:?}", sim.elapsed());
+}
+
+/// A firewall refuses one prompt, and the provider answers all others.
+#[tokio::test(start_paused = true)]
+async fn prompt_that_always_gets_a_page_does_not_hang_the_run() {
+    for slots in [false, true] {
+        let script = [Rule::new(page()).model("gemini-2.5-pro")];
+        let (sim, client) = paused(GeminiSim::builder().latency(SECOND).script(script), 4);
+        let refused = Task::from(Prompt::text("x").model("gemini-2.5-pro"));
+        let input = Input::tasks([refused].into_iter().chain((0..19).map(|_| Task::new("x"))));
+        let mut batch = Batch::new(&client, MODEL).workers(2);
+        if slots {
+            batch = batch.slots(1, SECOND);
+        }
+        let summary = tokio::time::timeout(HOUR, batch.run(input, sink())).await.expect("the run ends").unwrap();
+        assert_eq!((summary.ok, summary.errors.get("refused")), (19, Some(&1)), "{summary}");
+        assert!(sim.elapsed() < 120 * SECOND, "{:?}", sim.elapsed());
+    }
+}
+
+/// The pool sends a prompt whose estimated tokens exceed a learned limit once the window is empty.
+#[tokio::test(start_paused = true)]
+async fn prompt_over_the_tokens_per_minute_is_refused() {
+    for slots in [false, true] {
+        let (sim, client) = paused_with(GeminiSim::builder(), 2, Limits::none().tpm(1_000), |pool| pool);
+        let mut batch = Batch::new(&client, MODEL);
+        if slots {
+            batch = batch.slots(1, SECOND);
+        }
+        let prompts = ["one", &"word ".repeat(2_000), "two"].map(Task::new);
+        let run = results_of(batch, Input::tasks(prompts));
+        let (summary, results) = tokio::time::timeout(HOUR, run).await.expect("the run ends");
+        assert_eq!((summary.ok, summary.failed), (2, 1), "{summary}");
+        let message = "the prompt has about 2500 tokens; the provider allows 1000 per minute";
+        assert_eq!(results[1]["error"], json!({ "kind": "invalid", "message": message }));
+        assert!(sim.elapsed() < 300 * SECOND, "{:?}", sim.elapsed());
+    }
 }
