@@ -45,7 +45,7 @@ struct State {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Unavailability {
     reasons: BTreeMap<Reason, usize>,
-    retry_after: Option<Duration>,
+    pub(super) retry_after: Option<Duration>,
 }
 
 /// The action to take without a key.
@@ -71,6 +71,14 @@ impl Unavailability {
 
     pub(super) fn has(&self, reason: Reason) -> bool {
         self.reasons.contains_key(&reason)
+    }
+
+    /// Formats the reasons, most keys first, with this number of workers for each key.
+    pub(super) fn text(&self, model: &str, workers_per_key: usize) -> String {
+        let mut reasons: Vec<_> = self.reasons.iter().collect();
+        reasons.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+        let keys = reasons.iter().map(|(reason, count)| format!("{} {reason}", count.div_ceil(workers_per_key)));
+        format!("no key is available for {model}: {}", keys.collect::<Vec<_>>().join(", "))
     }
 
     fn merge(mut self, other: &Self) -> Self {
@@ -202,18 +210,22 @@ impl Outage {
         self.over.notify_waiters();
     }
 
-    /// Records that no key is ready, for a slot or at all. Returns the merged reasons if no slot has a ready key.
-    pub(super) fn no_key(&self, slot: Option<usize>, why: Unavailability, message: &str) -> Option<Unavailability> {
-        let mut state = self.lock();
+    /// Records that no key is ready, with this text.
+    pub(super) fn no_key(&self, text: &str, why: &Unavailability) {
         let until = why.retry_after.and_then(|after| now().checked_add(after));
-        let what = if until.is_some() { format!("{message}; try again") } else { message.to_owned() };
-        state.waits_for = Some((what, until));
-        let Some(slot) = slot else { return Some(why) };
+        let what = if until.is_some() { format!("{text}; try again") } else { text.to_owned() };
+        self.lock().waits_for = Some((what, until));
+    }
+
+    /// Records that the key of a slot is not ready. Returns the merged reasons of all slots, and whether no slot has a
+    /// ready key.
+    pub(super) fn slot_without_key(&self, slot: usize, why: Unavailability) -> (Unavailability, bool) {
+        let mut state = self.lock();
         if let Some(held) = state.slots.get_mut(slot) {
             *held = Some(why);
         }
-        let mut slots = state.slots.iter();
-        slots.try_fold(Unavailability::default(), |all, slot| Some(all.merge(slot.as_ref()?)))
+        let merged = state.slots.iter().flatten().fold(Unavailability::default(), Unavailability::merge);
+        (merged, state.slots.iter().all(Option::is_some))
     }
 
     /// Adds a slot and returns its number.

@@ -11,7 +11,9 @@ use tokio::{
     sync::{mpsc, watch},
     time::{Instant, sleep, sleep_until},
 };
-use tower_keypool::{ErrorClass, Failure, KeyId, Limit, Scope, Span, Unit, pool::UnavailableReason as Reason};
+use tower_keypool::{
+    ErrorClass, Failure, KeyId, Limit, Scope, Span, Unavailable, Unit, pool::UnavailableReason as Reason,
+};
 
 use super::{
     Settings,
@@ -24,9 +26,12 @@ use super::{
     task::TaskId,
 };
 use crate::{
-    client::{Answer, Client, Dispatch, Error, ErrorKind, InFlight, Prompt, UnavailableCause, cooling, failure_text},
+    client::{
+        Answer, Client, Dispatch, Error, ErrorKind, InFlight, Prompt, UnavailableCause, cooling, cooling_classes,
+        failure_text, with_classes,
+    },
     raw::RawObject,
-    time::now,
+    time::{now, time_left},
 };
 
 /// How long a worker waits in the pool's queue before it checks whether the run has stopped.
@@ -452,11 +457,27 @@ impl Engine {
             None => POOL_WAIT,
         };
         let next = Next::without_key(slot, pause.min(self.wait_left()));
-        let message = error.to_string();
-        // Keys of other slots may be ready.
-        let Some(why) = self.outage.no_key(slot, why, error.message()) else { return self.wait_on(next, cause) };
-        // The pool disables no key if the provider rejects them all.
         let pool = self.client.pool();
+        let (why, text, is_every_slot) = match (slot, self.settings.slots) {
+            (Some(slot), Some(slots)) => {
+                // The error is only about the slot's own key.
+                let (why, is_every_slot) = self.outage.slot_without_key(slot, why);
+                let model = error.as_unavailable().and_then(Unavailable::model).unwrap_or_default();
+                let text = with_classes(why.text(model, slots.workers_per_key), &cooling_classes(pool));
+                (why, text, is_every_slot)
+            }
+            _ => (why, error.message().to_owned(), true),
+        };
+        self.outage.no_key(&text, &why);
+        if !is_every_slot {
+            // Keys of other slots may be ready.
+            return self.wait_on(next, cause);
+        }
+        let message = match why.retry_after {
+            Some(after) => format!("{text}; try again in {}", time_left(after.as_secs().max(1))),
+            None => text,
+        };
+        // The pool disables no key if the provider rejects them all.
         let stats = pool.stats();
         let is_rejected = |class| matches!(class, ErrorClass::KeyRejected | ErrorClass::Unclear | ErrorClass::Billing);
         let is_every_key_rejected = cause == UnavailableCause::Keys

@@ -34,7 +34,7 @@ pub use self::{
     transport::TransportRequest,
 };
 pub(crate) use self::{
-    error::{cooling, failure_text},
+    error::{cooling, cooling_classes, failure_text, with_classes},
     request::Content,
 };
 

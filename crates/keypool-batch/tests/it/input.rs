@@ -233,6 +233,20 @@ async fn utf_16_is_not_read_as_prompts() {
     }
 }
 
+#[test]
+fn compressed_input_is_not_read_as_prompts() {
+    for (start, how) in [
+        (&b"\x1f\x8b\x08\0\0\n"[..], "zcat FILE |"),
+        (b"\x28\xb5\x2f\xfd\x24\n", "zstdcat FILE |"),
+        (b"PK\x03\x04\x14\0\n", "save it as CSV"),
+    ] {
+        for format in [InputFormat::Lines, InputFormat::JsonLines, InputFormat::csv()] {
+            let error = Input::read(start, format).unwrap_err();
+            assert!(error.to_string().contains(how), "{error}");
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn read_error_ends_the_input_but_not_the_run() {
     struct Breaks(bool);
