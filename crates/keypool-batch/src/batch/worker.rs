@@ -19,7 +19,7 @@ use super::{
     Settings,
     check::Wrong,
     outage::{Advice, Outage, Unavailability},
-    queue::{Queue, Size},
+    queue::Queue,
     result::{TaskError, TaskResult},
     run::Control,
     summary::{RunOutcome, Summary},
@@ -45,7 +45,7 @@ const MAX_BACKOFF: Duration = Duration::from_secs(30);
 pub(super) struct Engine {
     pub(super) client: Client,
     pub(super) settings: Settings,
-    pub(super) queue: Queue<Job>,
+    pub(super) queue: Queue,
     pub(super) outage: Outage,
     workers: Mutex<Vec<Worker>>,
     pub(super) control: Control,
@@ -105,12 +105,6 @@ impl Next {
     /// have a key.
     fn without_key(slot: Option<usize>, pause: Duration) -> Self {
         if slot.is_some() { Self::End(End::PutBack(pause)) } else { Self::AfterChange(pause) }
-    }
-}
-
-impl Size for Job {
-    fn size(&self) -> usize {
-        self.prompt.size()
     }
 }
 
@@ -434,7 +428,7 @@ impl Engine {
                 // Keys failed; others may be ready.
                 _ => self.outage.reached(),
             }
-            let tokens = job.prompt.size() as u64 / 4;
+            let tokens = job.size() as u64 / 4;
             let failures = error.attempts().iter().filter_map(|attempt| attempt.outcome().failure());
             let of_minute = |limit: &&Limit| limit.unit == Unit::InputTokens && limit.span == Span::MINUTE;
             let limits = failures.flat_map(Failure::limits).filter(of_minute);
@@ -531,6 +525,11 @@ impl Engine {
 }
 
 impl Job {
+    /// Returns the size of the prompt, in bytes.
+    pub(super) fn size(&self) -> usize {
+        self.prompt.size()
+    }
+
     /// Completes the result.
     fn end(&mut self, error: Option<TaskError>) -> End {
         let mut result = self.result.clone();

@@ -11,7 +11,7 @@ use std::{
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{OutputError, Places, ResultKey, finish, hash_of};
+use super::{Order, OutputError, ResultKey, finish, hash_of};
 use crate::{
     batch::{result::INPUT, task::TaskId},
     json::compact,
@@ -175,10 +175,10 @@ impl Journal {
     }
 
     /// Writes the last result of each task in the order of the tasks: in place of the lines, or as an array.
-    pub(super) fn finish(&mut self, places: &Places) -> Result<(), OutputError> {
+    pub(super) fn finish(&mut self, order: &Order) -> Result<(), OutputError> {
         let result = match &self.array {
-            None => finish::lines(&self.file, &self.path, places).map(|file| self.file = file),
-            Some(array) => finish::array(&self.file, array, places).and_then(|()| fs::remove_file(&self.path)),
+            None => finish::lines(&self.file, &self.path, order).map(|file| self.file = file),
+            Some(array) => finish::array(&self.file, array, order).and_then(|()| fs::remove_file(&self.path)),
         };
         result.map_err(|error| self.failed(error))
     }
