@@ -78,8 +78,8 @@ pub(super) struct Job {
     started: Instant,
     /// Time of the first response of another server than the provider.
     first_page: Option<Instant>,
-    /// Number of calls that ended because the prompt has more tokens than a minute allows.
-    too_large: u32,
+    /// Time at which the provider first said that a minute allows fewer tokens than the prompt has.
+    too_large: Option<Instant>,
 }
 
 /// How a task leaves a worker.
@@ -428,14 +428,13 @@ impl Engine {
                 // Keys failed; others may be ready.
                 _ => self.outage.reached(),
             }
-            let tokens = job.size() as u64 / 4;
+            let tokens = job.prompt.tokens();
             let failures = error.attempts().iter().filter_map(|attempt| attempt.outcome().failure());
             let of_minute = |limit: &&Limit| limit.unit == Unit::InputTokens && limit.span == Span::MINUTE;
             let limits = failures.flat_map(Failure::limits).filter(of_minute);
             if let Some(most) = limits.map(|limit| limit.amount).max().filter(|most| (1..tokens).contains(most)) {
-                job.too_large += 1;
-                // The first time, the pool did not know the limit; then it waited for an empty minute.
-                if job.too_large > 1 {
+                // The first time, the pool did not know the limit; then it waits for an empty minute.
+                if now() - *job.too_large.get_or_insert_with(now) > MAX_WAIT / 2 {
                     let message =
                         format!("the prompt has about {tokens} tokens; the provider allows {most} per minute");
                     return self.refused(job, "invalid", message);
@@ -542,7 +541,7 @@ impl Job {
     pub(super) fn new(id: TaskId, index: u64, hash: u64, prompt: Prompt, fields: RawObject) -> Self {
         let mut result = TaskResult::new(id, index, hash);
         result.model.clone_from(&prompt.options.model);
-        Self { prompt, fields, result, retries: 0, started: now(), first_page: None, too_large: 0 }
+        Self { prompt, fields, result, retries: 0, started: now(), first_page: None, too_large: None }
     }
 }
 

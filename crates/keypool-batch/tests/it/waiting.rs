@@ -274,6 +274,25 @@ async fn prompt_that_always_gets_a_page_does_not_hang_the_run() {
     }
 }
 
+/// An image has fewer tokens than a quarter of its bytes.
+fn image() -> Task {
+    let data = json!({ "inlineData": { "mimeType": "image/png", "data": "QUJD".repeat(10_000) } });
+    let request = json!({ "contents": [{ "role": "user", "parts": [data, { "text": "x" }] }] });
+    Prompt::request(&request).unwrap().into()
+}
+
+#[tokio::test(start_paused = true)]
+async fn image_waits_while_others_use_the_tokens_per_minute() {
+    let id = "GenerateContentInputTokensPerModelPerMinute-FreeTier";
+    let violations = json!([{ "quotaId": id, "quotaMetric": "input_token_count", "quotaValue": "1000" }]);
+    let details = json!([{ "@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": violations }]);
+    let body = json!({ "error": { "code": 429, "status": "RESOURCE_EXHAUSTED", "details": details } });
+    let rule = Rule::new(Fault::Canned(Canned::new(429).json(&body))).until(200 * SECOND);
+    let (sim, client) = paused(GeminiSim::builder().script([rule]), 1);
+    let summary = Batch::new(&client, MODEL).run(Input::tasks([image()]), sink()).await.unwrap();
+    assert_eq!((summary.ok, sim.report().total.arrivals > 2), (1, true), "{summary}");
+}
+
 /// The pool sends a prompt whose estimated tokens exceed a learned limit once the window is empty.
 #[tokio::test(start_paused = true)]
 async fn prompt_over_the_tokens_per_minute_is_refused() {
@@ -283,12 +302,13 @@ async fn prompt_over_the_tokens_per_minute_is_refused() {
         if slots {
             batch = batch.slots(1, SECOND);
         }
-        let prompts = ["one", &"word ".repeat(2_000), "two"].map(Task::new);
+        let mut prompts = ["one", &"word ".repeat(2_000)].map(Task::new).to_vec();
+        prompts.extend((0..8).map(|_| image()));
         let run = results_of(batch, Input::tasks(prompts));
         let (summary, results) = tokio::time::timeout(HOUR, run).await.expect("the run ends");
-        assert_eq!((summary.ok, summary.failed), (2, 1), "{summary}");
+        assert_eq!((summary.ok, summary.failed), (9, 1), "{summary}");
         let message = "the prompt has about 2500 tokens; the provider allows 1000 per minute";
         assert_eq!(results[1]["error"], json!({ "kind": "invalid", "message": message }));
-        assert!(sim.elapsed() < 300 * SECOND, "{:?}", sim.elapsed());
+        assert!(sim.elapsed() < 400 * SECOND, "{:?}", sim.elapsed());
     }
 }
