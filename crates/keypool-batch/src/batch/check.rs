@@ -67,7 +67,7 @@ impl JsonCheck {
             if let Some(error) = validator.iter_errors(&value).next() {
                 let path = error.instance_path().to_string();
                 let place = if path.is_empty() { String::new() } else { format!("{path}: ") };
-                return Err(Wrong::new("schema", format!("{place}{error}")));
+                return Err(Wrong::new("schema", format!("{place}{}", error.masked())));
             }
         }
         Ok(Some(found))

@@ -28,6 +28,8 @@ pub(super) struct Outage {
 struct State {
     /// Time of the provider's last response, or of the start.
     last_answer: Instant,
+    /// Latest start of a request that was answered.
+    last_answered: Option<Instant>,
     /// A description of the wait, with its end if that is known.
     waits_for: Option<(String, Option<Instant>)>,
     /// Time of the next try while the provider cannot be reached.
@@ -43,7 +45,7 @@ struct State {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Unavailability {
     reasons: BTreeMap<Reason, usize>,
-    retry_after: Option<Duration>,
+    pub(super) retry_after: Option<Duration>,
 }
 
 /// The action to take without a key.
@@ -69,6 +71,14 @@ impl Unavailability {
 
     pub(super) fn has(&self, reason: Reason) -> bool {
         self.reasons.contains_key(&reason)
+    }
+
+    /// Formats the reasons, most keys first, with this number of workers for each key.
+    pub(super) fn text(&self, model: &str, workers_per_key: usize) -> String {
+        let mut reasons: Vec<_> = self.reasons.iter().collect();
+        reasons.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+        let keys = reasons.iter().map(|(reason, count)| format!("{} {reason}", count.div_ceil(workers_per_key)));
+        format!("no key is available for {model}: {}", keys.collect::<Vec<_>>().join(", "))
     }
 
     fn merge(mut self, other: &Self) -> Self {
@@ -116,6 +126,7 @@ impl Outage {
     pub(super) fn new() -> Self {
         let state = State {
             last_answer: now(),
+            last_answered: None,
             waits_for: None,
             next_try: None,
             is_trying: false,
@@ -125,10 +136,11 @@ impl Outage {
         Self { state: Mutex::new(state), over: Notify::new() }
     }
 
-    /// Records a response of the provider to a request.
-    pub(super) fn answered(&self) {
+    /// Records a response of the provider to a request that was started at this time.
+    pub(super) fn answered(&self, started: Instant) {
         let mut state = self.lock();
         state.last_answer = now();
+        state.last_answered = state.last_answered.max(Some(started));
         state.waits_for = None;
         drop(state);
         self.reached();
@@ -171,17 +183,18 @@ impl Outage {
         }
     }
 
-    /// Records that the provider or the store could not be reached.
-    pub(super) fn unreachable(&self, what: &str, cause: &str) {
+    /// Records that the provider or the store could not be reached. Returns the pause before the next try.
+    pub(super) fn unreachable(&self, what: &str, cause: &str) -> Duration {
         let mut state = self.lock();
         // Requests that fail at the same time are counted once.
         if state.next_try.is_some() && !std::mem::take(&mut state.is_trying) {
-            return;
+            return pause(state.failed_tries);
         }
         state.failed_tries = state.failed_tries.saturating_add(1);
         let pause = pause(state.failed_tries);
         state.next_try = Some(now() + pause);
         state.waits_for = Some((format!("waiting for {what}: {cause}; next try"), state.next_try));
+        pause
     }
 
     /// Waits for a change in the pool, or for this time.
@@ -197,18 +210,22 @@ impl Outage {
         self.over.notify_waiters();
     }
 
-    /// Records that no key is ready, for a slot or at all. Returns the merged reasons if no slot has a ready key.
-    pub(super) fn no_key(&self, slot: Option<usize>, why: Unavailability, message: &str) -> Option<Unavailability> {
-        let mut state = self.lock();
+    /// Records that no key is ready, with this text.
+    pub(super) fn no_key(&self, text: &str, why: &Unavailability) {
         let until = why.retry_after.and_then(|after| now().checked_add(after));
-        let what = if until.is_some() { format!("{message}; try again") } else { message.to_owned() };
-        state.waits_for = Some((what, until));
-        let Some(slot) = slot else { return Some(why) };
+        let what = if until.is_some() { format!("{text}; try again") } else { text.to_owned() };
+        self.lock().waits_for = Some((what, until));
+    }
+
+    /// Records that the key of a slot is not ready. Returns the merged reasons of all slots, and whether no slot has a
+    /// ready key.
+    pub(super) fn slot_without_key(&self, slot: usize, why: Unavailability) -> (Unavailability, bool) {
+        let mut state = self.lock();
         if let Some(held) = state.slots.get_mut(slot) {
             *held = Some(why);
         }
-        let mut slots = state.slots.iter();
-        slots.try_fold(Unavailability::default(), |all, slot| Some(all.merge(slot.as_ref()?)))
+        let merged = state.slots.iter().flatten().fold(Unavailability::default(), Unavailability::merge);
+        (merged, state.slots.iter().all(Option::is_some))
     }
 
     /// Adds a slot and returns its number.
@@ -223,6 +240,11 @@ impl Outage {
         if let Some(held) = self.lock().slots.get_mut(slot) {
             *held = None;
         }
+    }
+
+    /// Reports whether a request that was started after this time was answered.
+    pub(super) fn has_answered(&self, after: Instant) -> bool {
+        self.lock().last_answered > Some(after)
     }
 
     /// Returns the time since the last response.

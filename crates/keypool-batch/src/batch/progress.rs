@@ -36,11 +36,11 @@ impl Progress {
         self.ok + self.failed + self.skipped
     }
 
-    /// Returns the time left in seconds at the rate so far, or `None` while it is unknown.
+    /// Returns the time left in seconds at the rate so far, or `None` while it is unknown or the run waits.
     pub fn seconds_left(&self) -> Option<f64> {
         let left = self.total?.saturating_sub(self.done());
         let done = self.ok + self.failed;
-        (done > 0).then(|| self.seconds / done as f64 * left as f64)
+        (done > 0 && self.waits_for.is_none()).then(|| self.seconds / done as f64 * left as f64)
     }
 }
 
@@ -93,7 +93,7 @@ mod bar {
 
         /// Shows the progress of a run until it has ended: a line at each interval `every`, or a bar ten times per
         /// second.
-        pub async fn follow(self, run: &Run, every: Duration) {
+        pub async fn follow(&self, run: &Run, every: Duration) {
             let every =
                 if self.bar.is_some() { Duration::from_millis(100) } else { every.max(Duration::from_millis(100)) };
             loop {
@@ -102,15 +102,23 @@ mod bar {
                     () = tokio::time::sleep(every) => self.show(&run.progress()),
                 }
             }
-            if let Some(bar) = self.bar {
+            if let Some(bar) = &self.bar {
                 bar.finish_and_clear();
+            }
+        }
+
+        /// Hides the bar while this prints.
+        pub fn suspend(&self, print: impl FnOnce()) {
+            match &self.bar {
+                Some(bar) => bar.suspend(print),
+                None => print(),
             }
         }
 
         /// Shows the progress once.
         pub fn show(&self, progress: &Progress) {
             let Some(bar) = &self.bar else {
-                // Progress that nobody reads does not end the run.
+                // A closed standard error does not end the run.
                 let _ = writeln!(std::io::stderr(), "{progress}");
                 return;
             };

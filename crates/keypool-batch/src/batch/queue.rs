@@ -7,19 +7,16 @@ use std::{
 
 use tokio::sync::Notify;
 
+use super::worker::Job;
+
 /// Maximum number of bytes of waiting prompts. A longer prompt waits alone.
 const MAX_BYTES: usize = 16 << 20;
 /// Maximum number of waiting tasks.
 const MAX_TASKS: usize = 100_000;
 
-/// A value with a size in bytes.
-pub(super) trait Size {
-    fn size(&self) -> usize;
-}
-
 #[derive(Debug)]
-pub(super) struct Queue<T> {
-    state: Mutex<State<T>>,
+pub(super) struct Queue {
+    state: Mutex<State>,
     /// Notified when a task is added or the queue is closed.
     changed: Notify,
     /// Notified when a task is taken.
@@ -29,8 +26,8 @@ pub(super) struct Queue<T> {
 }
 
 #[derive(Debug)]
-struct State<T> {
-    waiting: VecDeque<T>,
+struct State {
+    waiting: VecDeque<Job>,
     bytes: usize,
     /// Number of tasks that are taken, and neither done nor put back.
     taken: usize,
@@ -38,26 +35,26 @@ struct State<T> {
     closed: bool,
 }
 
-impl<T> State<T> {
+impl State {
     fn is_over(&self) -> bool {
         self.closed && self.taken == 0 && self.waiting.is_empty()
     }
 }
 
-impl<T: Size> Queue<T> {
+impl Queue {
     pub(super) fn new() -> Self {
         let state = State { waiting: VecDeque::new(), bytes: 0, taken: 0, closed: false };
         Self { state: Mutex::new(state), changed: Notify::new(), room: Notify::new(), over: Notify::new() }
     }
 
     /// Adds a task, once there is room.
-    pub(super) async fn push(&self, task: T) {
+    pub(super) async fn push(&self, task: Job) {
         let mut task = Some(task);
         loop {
             let room = self.room.notified();
             {
                 let mut state = self.lock();
-                let size = task.as_ref().map_or(0, Size::size);
+                let size = task.as_ref().map_or(0, Job::size);
                 let fits = state.bytes + size <= MAX_BYTES && state.waiting.len() < MAX_TASKS;
                 if fits || state.waiting.is_empty() {
                     state.bytes += size;
@@ -79,7 +76,7 @@ impl<T: Size> Queue<T> {
     }
 
     /// Returns the next task, or `None` when all are done.
-    pub(super) async fn next(&self) -> Option<T> {
+    pub(super) async fn next(&self) -> Option<Job> {
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
             // From here on, no notification is missed.
@@ -118,7 +115,7 @@ impl<T: Size> Queue<T> {
     }
 
     /// Puts a taken task back at the front.
-    pub(super) fn put_back(&self, task: T) {
+    pub(super) fn put_back(&self, task: Job) {
         let mut state = self.lock();
         state.taken -= 1;
         state.bytes += task.size();
@@ -144,7 +141,7 @@ impl<T: Size> Queue<T> {
         self.lock().waiting.len()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State<T>> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

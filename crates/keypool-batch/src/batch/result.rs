@@ -7,7 +7,11 @@ use serde_json::{Value, value::RawValue};
 use tower_keypool::KeyId;
 
 use super::task::TaskId;
-use crate::{client::Usage, raw::RawObject};
+use crate::{
+    client::Usage,
+    json::compact,
+    raw::{RawObject, raw},
+};
 
 /// The result of a task, which is one line of the output.
 #[derive(Clone, Debug, Serialize)]
@@ -101,9 +105,9 @@ impl TaskResult {
         }
     }
 
-    /// Appends the result as a line.
+    /// Appends the result as a line. The fields of a task may have line breaks between their tokens.
     pub(super) fn write(&self, lines: &mut Vec<u8>) {
-        serde_json::to_writer(&mut *lines, self).expect("writing to memory succeeds, and all maps have string keys");
+        lines.extend_from_slice(compact(raw(self).get()).as_bytes());
         lines.push(b'\n');
     }
 

@@ -15,9 +15,9 @@ use tower_keypool::{Event, pool::BreakerState};
 use super::{
     Input, Output, OutputError, Progress, RunOutcome, Summary,
     input::Item,
-    output::{Earlier, Places, hash_of},
+    output::{Earlier, Order, hash_of},
     result::{INPUT, TaskError, TaskResult},
-    task::{Task, TaskId},
+    task::{Task, TaskId, hash_text},
     worker::{Engine, Job, Stop, draining},
 };
 use crate::{client::Error, time::now};
@@ -160,7 +160,7 @@ impl Run {
 /// Starts the reader, the workers and the writer, and waits for all of them.
 async fn run(engine: Arc<Engine>, input: Input, mut output: Output) -> Result<Summary, BatchError> {
     let (results, written) = mpsc::channel(MAX_WRITTEN);
-    let places = Arc::<Mutex<Places>>::default();
+    let order = Arc::<Mutex<Order>>::default();
     let earlier = output.take_earlier();
     let writer = tokio::spawn(write(Arc::clone(&engine), output, written));
     let mut running = JoinSet::new();
@@ -171,7 +171,7 @@ async fn run(engine: Arc<Engine>, input: Input, mut output: Output) -> Result<Su
     for worker in workers {
         running.spawn(Arc::clone(&engine).work(worker, results.clone()));
     }
-    running.spawn(read(Arc::clone(&engine), input, earlier, Arc::clone(&places), results.clone()));
+    running.spawn(read(Arc::clone(&engine), input, earlier, Arc::clone(&order), results.clone()));
     let mut stop = engine.control.listen();
     let mut events = engine.client.pool().events();
     loop {
@@ -194,8 +194,8 @@ async fn run(engine: Arc<Engine>, input: Input, mut output: Output) -> Result<Su
     drop(results);
     running.shutdown().await;
     let mut output = writer.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
-    let places = std::mem::take(&mut *places.lock().unwrap_or_else(PoisonError::into_inner));
-    blocking(move || output.finish(&places)).await?;
+    let order = std::mem::take(&mut *order.lock().unwrap_or_else(PoisonError::into_inner));
+    blocking(move || output.finish(&order)).await?;
     let mut summary = engine.summary().clone();
     summary.end(now().duration_since(engine.started));
     summary.error_log_failed = engine.settings.error_log.as_ref().is_some_and(super::ErrorLog::has_failed);
@@ -219,7 +219,7 @@ async fn read(
     engine: Arc<Engine>,
     mut input: Input,
     earlier: Earlier,
-    places: Arc<Mutex<Places>>,
+    order: Arc<Mutex<Order>>,
     results: mpsc::Sender<TaskResult>,
 ) {
     let mut stop = engine.control.listen();
@@ -249,7 +249,7 @@ async fn read(
                 if item.is_fatal {
                     engine.summary().input_error = item.task.as_ref().err().map(|why| format!("{}: {why}", item.place));
                 }
-                if let Some(result) = admit(&engine, item, index, &earlier, &places).await {
+                if let Some(result) = admit(&engine, item, index, &earlier, &order).await {
                     engine.log(&result, INPUT, result.error.as_ref().map_or("", |error| &error.message));
                     engine.summary().count(&result);
                     let _ = results.send(result).await;
@@ -268,17 +268,11 @@ async fn read(
 }
 
 /// Puts a task into the queue, unless it has a result. Returns a result for an invalid item.
-async fn admit(
-    engine: &Engine,
-    item: Item,
-    index: u64,
-    earlier: &Earlier,
-    places: &Mutex<Places>,
-) -> Option<TaskResult> {
+async fn admit(engine: &Engine, item: Item, index: u64, earlier: &Earlier, order: &Mutex<Order>) -> Option<TaskResult> {
     engine.summary().tasks += 1;
     let is_first = |(id, hash)| {
-        let mut places = places.lock().unwrap_or_else(PoisonError::into_inner);
-        places.entry(id).or_insert((index, hash)).0 == index
+        let mut order = order.lock().unwrap_or_else(PoisonError::into_inner);
+        order.entry(id).or_insert((index, hash)).0 == index
     };
     let why = match item.task {
         Ok(mut task) => {
@@ -302,7 +296,7 @@ async fn admit(
     };
     let id = TaskId::from(item.place.to_string());
     let message = format!("{}: {why}", item.place);
-    let key @ (_, hash) = (hash_of(&id, true), hash_of(&TaskId::from(&*message), true));
+    let key @ (_, hash) = (hash_of(&id, true), hash_text(&message));
     is_first(key);
     if earlier.find(key, true).is_some() {
         let mut summary = engine.summary();

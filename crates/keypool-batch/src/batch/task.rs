@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     client::Prompt,
+    json::compact,
     raw::{RawObject, is_null, object, raw},
 };
 
@@ -138,12 +139,23 @@ impl Task {
         let mut hash = Hash::new();
         match &self.prompt.content {
             crate::client::Content::Text(text) => hash.update(text.as_bytes()),
-            crate::client::Content::Request(request) => hash.update(raw(&**request).get()),
+            crate::client::Content::Request(request) => hash.update(compact(raw(&**request).get())),
         }
         hash.update(raw(&(&options.model, &options.system, options.temperature, options.max_output_tokens)).get());
-        let digest = hash.finalize();
-        u64::from_be_bytes(*digest.first_chunk().expect("a SHA-256 has 32 bytes"))
+        digest(hash)
     }
+}
+
+/// Returns the hash of a text.
+pub(super) fn hash_text(text: &str) -> u64 {
+    let mut hash = Hash::new();
+    hash.update(text);
+    digest(hash)
+}
+
+/// Returns the first bytes of a digest.
+pub(super) fn digest(hash: Hash) -> u64 {
+    u64::from_be_bytes(*hash.finalize().first_chunk().expect("a SHA-256 has 32 bytes"))
 }
 
 /// Takes the fields of a request that are beside those of the task.

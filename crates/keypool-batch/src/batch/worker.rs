@@ -11,22 +11,27 @@ use tokio::{
     sync::{mpsc, watch},
     time::{Instant, sleep, sleep_until},
 };
-use tower_keypool::{ErrorClass, KeyId, Scope, pool::UnavailableReason as Reason};
+use tower_keypool::{
+    ErrorClass, Failure, KeyId, Limit, Scope, Span, Unavailable, Unit, pool::UnavailableReason as Reason,
+};
 
 use super::{
     Settings,
     check::Wrong,
     outage::{Advice, Outage, Unavailability},
-    queue::{Queue, Size},
+    queue::Queue,
     result::{TaskError, TaskResult},
     run::Control,
     summary::{RunOutcome, Summary},
     task::TaskId,
 };
 use crate::{
-    client::{Answer, Client, Dispatch, Error, ErrorKind, InFlight, Prompt, UnavailableCause, cooling, failure_text},
+    client::{
+        Answer, Client, Dispatch, Error, ErrorKind, InFlight, Prompt, UnavailableCause, cooling, cooling_classes,
+        failure_text, with_classes,
+    },
     raw::RawObject,
-    time::now,
+    time::{now, time_left},
 };
 
 /// How long a worker waits in the pool's queue before it checks whether the run has stopped.
@@ -40,7 +45,7 @@ const MAX_BACKOFF: Duration = Duration::from_secs(30);
 pub(super) struct Engine {
     pub(super) client: Client,
     pub(super) settings: Settings,
-    pub(super) queue: Queue<Job>,
+    pub(super) queue: Queue,
     pub(super) outage: Outage,
     workers: Mutex<Vec<Worker>>,
     pub(super) control: Control,
@@ -69,6 +74,12 @@ pub(super) struct Job {
     pub(super) result: TaskResult,
     /// Number of retries because of unusable answers.
     pub(super) retries: u32,
+    /// Time at which the request was started.
+    started: Instant,
+    /// Time of the first response of another server than the provider.
+    first_page: Option<Instant>,
+    /// Time at which the provider first said that a minute allows fewer tokens than the prompt has.
+    too_large: Option<Instant>,
 }
 
 /// How a task leaves a worker.
@@ -94,12 +105,6 @@ impl Next {
     /// have a key.
     fn without_key(slot: Option<usize>, pause: Duration) -> Self {
         if slot.is_some() { Self::End(End::PutBack(pause)) } else { Self::AfterChange(pause) }
-    }
-}
-
-impl Size for Job {
-    fn size(&self) -> usize {
-        self.prompt.size()
     }
 }
 
@@ -242,6 +247,7 @@ impl Engine {
                 *next_start = now() + slots.interval;
                 self.outage.slot_tries(slot);
             }
+            job.started = now();
             let Some(answer) = self.call(job, worker, stop).await else { return End::Left };
             self.count_attempts(job, &answer);
             if job.result.key_id.is_none() {
@@ -319,7 +325,7 @@ impl Engine {
     }
 
     fn answered(&self, job: &mut Job, answer: Answer) -> Next {
-        self.outage.answered();
+        self.outage.answered(job.started);
         if let Some(usage) = answer.usage {
             let mut summary = self.summary();
             summary.input_tokens += usage.input_tokens;
@@ -366,8 +372,9 @@ impl Engine {
             kind if error.attempts().is_empty() => self.log(&job.result, kind.as_str(), &error.to_string()),
             _ => {}
         }
-        if !error.attempts().is_empty() {
-            self.outage.answered();
+        let is_cut = matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Closed);
+        if !is_cut && !error.attempts().is_empty() {
+            self.outage.answered(job.started);
         }
         let is_worth_a_retry = match error.kind() {
             ErrorKind::Invalid | ErrorKind::Refused => self.settings.retry_invalid && !error.attempts().is_empty(),
@@ -376,6 +383,12 @@ impl Engine {
         };
         let code = error.code().map(str::to_owned).or_else(|| Some(error.status()?.as_u16().to_string()));
         let told = TaskError { code, ..TaskError::new(error.kind().as_str(), error.to_string()) };
+        if is_cut && self.outage.since_last_answer() >= now().saturating_duration_since(job.started) {
+            // The task waits longer than the others, so that another one tries next.
+            let least = 2 * self.outage.unreachable("the network", &error.to_string());
+            let next = self.again_or_end(job, told, true, least);
+            return self.wait_on(next, UnavailableCause::Provider);
+        }
         self.again_or_end(job, told, is_worth_a_retry, error.retry_after().unwrap_or_default())
     }
 
@@ -403,11 +416,29 @@ impl Engine {
             let what = last.outcome().failure().map(failure_text).unwrap_or_default();
             match last.outcome().failure().map(|failure| (failure.class(), failure.scope())) {
                 // No key can help: the provider refuses our address, or another server responds.
-                Some((ErrorClass::Egress, _)) => self.outage.unreachable("the network", &what),
+                Some((ErrorClass::Egress, _)) => {
+                    if self.outage.has_answered(*job.first_page.get_or_insert_with(now)) {
+                        // Others are answered: the response is about this prompt.
+                        return self.again_or_end(job, TaskError::new("refused", what), true, Duration::ZERO);
+                    }
+                    self.outage.unreachable("the network", &what);
+                }
                 // The failure belongs to the request and not to a key.
                 Some((_, Scope::Request)) => return Next::End(job.end(Some(TaskError::new("refused", what)))),
                 // Keys failed; others may be ready.
                 _ => self.outage.reached(),
+            }
+            let tokens = job.prompt.tokens();
+            let failures = error.attempts().iter().filter_map(|attempt| attempt.outcome().failure());
+            let of_minute = |limit: &&Limit| limit.unit == Unit::InputTokens && limit.span == Span::MINUTE;
+            let limits = failures.flat_map(Failure::limits).filter(of_minute);
+            if let Some(most) = limits.map(|limit| limit.amount).max().filter(|most| (1..tokens).contains(most)) {
+                // The first time, the pool did not know the limit; then it waits for an empty minute.
+                if now() - *job.too_large.get_or_insert_with(now) > MAX_WAIT / 2 {
+                    let message =
+                        format!("the prompt has about {tokens} tokens; the provider allows {most} per minute");
+                    return self.refused(job, "invalid", message);
+                }
             }
             return self.wait_on(Next::without_key(slot, Duration::ZERO), cause);
         }
@@ -419,11 +450,27 @@ impl Engine {
             None => POOL_WAIT,
         };
         let next = Next::without_key(slot, pause.min(self.wait_left()));
-        let message = error.to_string();
-        // Keys of other slots may be ready.
-        let Some(why) = self.outage.no_key(slot, why, error.message()) else { return self.wait_on(next, cause) };
-        // The pool disables no key if the provider rejects them all.
         let pool = self.client.pool();
+        let (why, text, is_every_slot) = match (slot, self.settings.slots) {
+            (Some(slot), Some(slots)) => {
+                // The error is only about the slot's own key.
+                let (why, is_every_slot) = self.outage.slot_without_key(slot, why);
+                let model = error.as_unavailable().and_then(Unavailable::model).unwrap_or_default();
+                let text = with_classes(why.text(model, slots.workers_per_key), &cooling_classes(pool));
+                (why, text, is_every_slot)
+            }
+            _ => (why, error.message().to_owned(), true),
+        };
+        self.outage.no_key(&text, &why);
+        if !is_every_slot {
+            // Keys of other slots may be ready.
+            return self.wait_on(next, cause);
+        }
+        let message = match why.retry_after {
+            Some(after) => format!("{text}; try again in {}", time_left(after.as_secs().max(1))),
+            None => text,
+        };
+        // The pool disables no key if the provider rejects them all.
         let stats = pool.stats();
         let is_rejected = |class| matches!(class, ErrorClass::KeyRejected | ErrorClass::Unclear | ErrorClass::Billing);
         let is_every_key_rejected = cause == UnavailableCause::Keys
@@ -477,6 +524,11 @@ impl Engine {
 }
 
 impl Job {
+    /// Returns the size of the prompt, in bytes.
+    pub(super) fn size(&self) -> usize {
+        self.prompt.size()
+    }
+
     /// Completes the result.
     fn end(&mut self, error: Option<TaskError>) -> End {
         let mut result = self.result.clone();
@@ -489,7 +541,7 @@ impl Job {
     pub(super) fn new(id: TaskId, index: u64, hash: u64, prompt: Prompt, fields: RawObject) -> Self {
         let mut result = TaskResult::new(id, index, hash);
         result.model.clone_from(&prompt.options.model);
-        Self { prompt, fields, result, retries: 0 }
+        Self { prompt, fields, result, retries: 0, started: now(), first_page: None, too_large: None }
     }
 }
 

@@ -91,9 +91,7 @@ impl Reader {
 
     fn gemini(&mut self, event: &Value) {
         self.set_model(&event["modelVersion"]);
-        if let Some(reason) = event["promptFeedback"]["blockReason"].as_str() {
-            self.blocked = Some(reason.to_owned());
-        }
+        self.blocked = reason(&event["promptFeedback"]["blockReason"]).or(self.blocked.take());
         let candidate = &event["candidates"][0];
         for part in list(&candidate["content"]["parts"]) {
             match part["text"].as_str() {
@@ -174,10 +172,8 @@ impl Reader {
         }
     }
 
-    fn set_finish(&mut self, reason: &Value) {
-        if let Some(reason) = reason.as_str() {
-            self.finish_reason = Some(reason.to_owned());
-        }
+    fn set_finish(&mut self, value: &Value) {
+        self.finish_reason = reason(value).or(self.finish_reason.take());
     }
 
     /// Reports whether the answer has ended with a reason.
@@ -234,6 +230,13 @@ impl Reader {
             _ => Finish::Other(reason.to_owned()),
         }
     }
+}
+
+/// Returns the name of a reason. A text in its place could contain a key.
+fn reason(value: &Value) -> Option<String> {
+    let name = value.as_str()?;
+    let is_name = name.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_');
+    Some(if is_name { name } else { "an unknown reason" }.to_owned())
 }
 
 fn list(value: &Value) -> &[Value] {

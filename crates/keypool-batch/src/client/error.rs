@@ -113,8 +113,7 @@ impl Error {
         use tower_keypool::ErrorKind as Library;
         let attempts = error.attempts().clone();
         // The first keys stand for all, which may be many.
-        let cooling = error.as_unavailable().map_or_else(Vec::new, |_| cooling(pool, 64));
-        let classes: Vec<ErrorClass> = cooling.iter().filter_map(|breaker| breaker.class).collect();
+        let classes = error.as_unavailable().map_or_else(Vec::new, |_| cooling_classes(pool));
         let mut out = match error.kind() {
             Library::Unavailable => Self::new(ErrorKind::Unavailable, unavailable_text(&error, &classes)),
             Library::Store => Self::new(ErrorKind::Store, error.to_string()),
@@ -253,13 +252,22 @@ pub(crate) fn cooling(pool: &KeyPool, keys: usize) -> Vec<BreakerView> {
     breakers.filter(|breaker| breaker.state == BreakerState::Cooling).collect()
 }
 
-/// Formats why no key is available, such as `2 cooling down (key rejected)`.
+/// Returns the classes of failures for which the first keys of a pool are cooling down.
+pub(crate) fn cooling_classes(pool: &KeyPool) -> Vec<ErrorClass> {
+    cooling(pool, 64).iter().filter_map(|breaker| breaker.class).collect()
+}
+
 fn unavailable_text(error: &tower_keypool::Error, classes: &[ErrorClass]) -> String {
     let text = match error.as_unavailable() {
         Some(unavailable) if unavailable.retry_after().is_some() => format!("{unavailable:#}"),
         // Without a time, the attempts are the best explanation.
         _ => error.to_string(),
     };
+    with_classes(text, classes)
+}
+
+/// Inserts the classes into the reasons why no key is available, such as `2 cooling down (key rejected)`.
+pub(crate) fn with_classes(text: String, classes: &[ErrorClass]) -> String {
     let names: BTreeSet<&str> = classes.iter().map(|class| class.as_str()).collect();
     if names.is_empty() {
         return text;

@@ -34,7 +34,7 @@ pub use self::{
     transport::TransportRequest,
 };
 pub(crate) use self::{
-    error::{cooling, failure_text},
+    error::{cooling, cooling_classes, failure_text, with_classes},
     request::Content,
 };
 
@@ -141,7 +141,7 @@ impl Client {
     pub(crate) async fn dispatch(&self, prompt: &Prompt, dispatch: Option<&Dispatch>) -> Result<Answer, Error> {
         let wire = Wire::new(self.pool().provider(), prompt, false)?;
         let mut reader = Reader::new(wire.api);
-        let answer = self.call(wire, prompt, dispatch).await?;
+        let answer = self.call(wire, dispatch).await?;
         let (head, body) = answer.into_parts();
         let attempts = head.extensions.get::<Attempts>().cloned().unwrap_or_default();
         let read = tokio::time::timeout(self.builder.timeout, Limited::new(body, MAX_RESPONSE).collect()).await;
@@ -168,26 +168,19 @@ impl Client {
     pub async fn stream(&self, prompt: &Prompt) -> Result<AnswerStream, Error> {
         let wire = Wire::new(self.pool().provider(), prompt, true)?;
         let reader = Reader::new(wire.api);
-        let answer = self.call(wire, prompt, None).await?;
+        let answer = self.call(wire, None).await?;
         Ok(AnswerStream::new(answer, reader, self.pool().provider().base().clone(), self.builder.timeout))
     }
 
     /// Sends a request and returns its successful response.
-    async fn call(
-        &self,
-        wire: Wire,
-        prompt: &Prompt,
-        dispatch: Option<&Dispatch>,
-    ) -> Result<Response<AnswerBody>, Error> {
+    async fn call(&self, wire: Wire, dispatch: Option<&Dispatch>) -> Result<Response<AnswerBody>, Error> {
         let provider = self.pool().provider();
         let mut head = Request::post(&wire.path).header(header::CONTENT_TYPE, "application/json");
         if let Some(dispatch) = dispatch {
             head = head.extension(dispatch.in_flight.clone());
             if let Some(key) = &dispatch.key {
-                let model = prompt.options.model.as_deref().unwrap_or_default();
-                // About four bytes per token.
-                let needs = KeyRequest::model(provider.quota_model(model)).input_tokens(wire.body.len() as u64 / 4);
-                head = head.extension(needs.affinity(Affinity::RequireKey(key.clone())).wait(Duration::ZERO));
+                let needs = KeyRequest::default().affinity(Affinity::RequireKey(key.clone()));
+                head = head.extension(needs.wait(Duration::ZERO));
             }
         }
         let request = head.body(Full::from(wire.body)).map_err(|error| {

@@ -91,6 +91,28 @@ async fn json_array_is_a_list_of_tasks() {
     assert!(Input::read("{}".as_bytes(), InputFormat::JsonArray).is_err());
 }
 
+/// The input of each run has other white space.
+#[tokio::test(start_paused = true)]
+async fn white_space_of_json_does_not_reach_the_results_and_does_not_make_a_new_task() {
+    let folder = tempfile::tempdir().unwrap();
+    let ordered = keypool_batch::OutputOptions { ordered: true, ..Default::default() };
+    for name in ["r.jsonl", "r.json"] {
+        let path = folder.path().join(name);
+        for (space, skipped) in [("\n  ", 0), (" ", 3)] {
+            let own = "{ \"n\": [1, 2.50] }".replace(' ', space);
+            let contents =
+                "[{ \"parts\": [{ \"text\": \"a b\" }] }]".replace(' ', space).replace(&format!("a{space}b"), "a b");
+            let text = format!("[\"x\", {{\"prompt\": \"y\", \"own\": {own}}}, {{\"contents\": {contents}}}]");
+            let (_sim, client) = paused(GeminiSim::builder(), 1);
+            let input = Input::read(std::io::Cursor::new(text), InputFormat::JsonArray).unwrap();
+            let summary = crate::run_to(&client, input, &path, ordered).await;
+            assert_eq!((summary.ok + summary.skipped, summary.skipped), (3, skipped), "{name}: {summary}");
+            let results = crate::lines(&path);
+            assert_eq!((results.len(), &results[1]["task"]), (3, &json!({ "own": { "n": [1, 2.50] } })), "{name}");
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn columns_can_be_separated_by_commas_semicolons_and_tabs() {
     for text in [
@@ -208,6 +230,20 @@ async fn utf_16_is_not_read_as_prompts() {
         let (sim, client) = paused(GeminiSim::builder(), 1);
         let (summary, _) = results_of(Batch::new(&client, MODEL), input).await;
         assert_eq!((summary.ok, sim.report().total.arrivals), (0, 0), "{summary}");
+    }
+}
+
+#[test]
+fn compressed_input_is_not_read_as_prompts() {
+    for (start, how) in [
+        (&b"\x1f\x8b\x08\0\0\n"[..], "zcat FILE |"),
+        (b"\x28\xb5\x2f\xfd\x24\n", "zstdcat FILE |"),
+        (b"PK\x03\x04\x14\0\n", "save it as CSV"),
+    ] {
+        for format in [InputFormat::Lines, InputFormat::JsonLines, InputFormat::csv()] {
+            let error = Input::read(start, format).unwrap_err();
+            assert!(error.to_string().contains(how), "{error}");
+        }
     }
 }
 

@@ -185,6 +185,21 @@ async fn blank_lines_in_an_output_are_ignored() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn line_that_cannot_be_read_at_the_end_is_not_dropped() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, lines) in [("out.jsonl", "out.jsonl"), ("out.json", "out.json.journal")] {
+        let path = folder.path().join(name);
+        let output = Output::file(&path, &ORDERED).unwrap();
+        fs::write(folder.path().join(lines), "{\"id\":1,\n").unwrap();
+        let (_sim, client) = paused(GeminiSim::builder(), 1);
+        let error = keypool_batch::Batch::new(&client, crate::MODEL).run(tasks(2), output).await.unwrap_err();
+        assert!(error.to_string().contains("line 1: this is not a result"), "{name}: {error}");
+        assert_eq!(fs::read_to_string(folder.path().join(lines)).unwrap().lines().count(), 3, "{name}");
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "no other file is left behind");
+}
+
+#[tokio::test(start_paused = true)]
 async fn empty_input_makes_an_empty_output() {
     let folder = tempfile::tempdir().unwrap();
     for (name, content) in [("none.jsonl", ""), ("none.json", "[\n\n]\n")] {

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use gemini_sim::{Canned, Fault, GeminiSim, Limits, Refusal, Rule};
-use keypool_batch::{Batch, Client, Input, Output, Run, RunOutcome, Task};
+use keypool_batch::{Batch, Client, Input, Output, Prompt, Run, RunOutcome, Task};
+use serde_json::json;
 use tower_keypool::KeyPoolBuilder;
 
 use crate::{MODEL, paused, paused_with, pool, results_of, tasks};
@@ -68,6 +69,7 @@ async fn run_waits_for_the_next_day_and_shows_it() {
     assert!((19..=21).contains(&(before - minutes_left())), "the remaining time is updated");
     let progress = run.progress();
     assert_eq!((progress.active, progress.ok), (0, 20), "{progress}");
+    assert_eq!(progress.seconds_left(), None, "the rate so far says nothing about the wait");
     let summary = run.finish().await.unwrap();
     assert_eq!((summary.ok, &summary.outcome), (30, &RunOutcome::Finished), "{summary}");
     assert!(sim.elapsed() > 19 * HOUR && sim.elapsed() < 21 * HOUR, "{:?}", sim.elapsed());
@@ -99,7 +101,7 @@ async fn max_wait_is_counted_from_the_last_response() {
         }
         let summary = batch.run(tasks(30), sink()).await.unwrap();
         let RunOutcome::WaitedTooLong { message } = &summary.outcome else { panic!("{summary}") };
-        assert!(message.contains("daily limit used up"), "{message}");
+        assert!(message.contains(": 2 daily limit used up; try again in "), "{message}");
         assert_eq!((summary.ok, summary.failed, summary.left), (20, 0, 10));
         assert!((600..625).contains(&sim.elapsed().as_secs()), "{:?}", sim.elapsed());
     }
@@ -118,7 +120,7 @@ async fn run_without_usable_keys_ends_and_fails_no_task() {
         }
         let summary = batch.run(tasks(30), sink()).await.unwrap();
         let RunOutcome::NoKeys { message } = &summary.outcome else { panic!("{summary}") };
-        assert!(message.contains("3 disabled") || slots && message.contains("1 disabled"), "{message}");
+        assert!(message.ends_with(": 3 disabled"), "{message}");
         assert_eq!((summary.ok, summary.failed, summary.left), (0, 0, 30), "{summary}");
     }
 }
@@ -137,7 +139,7 @@ async fn run_whose_keys_are_all_rejected_ends_and_says_why() {
         }
         let summary = tokio::time::timeout(HOUR, batch.run(tasks(30), sink())).await.expect("the run ends").unwrap();
         let RunOutcome::NoKeys { message } = &summary.outcome else { panic!("{summary}") };
-        assert!(message.contains("cooling down (key rejected)"), "{message}");
+        assert!(message.contains(": 6 cooling down (key rejected); try again in "), "{message}");
         assert_eq!((summary.ok, summary.failed, summary.left), (0, 0, 30), "{summary}");
     }
 }
@@ -225,4 +227,88 @@ async fn no_request_is_sent_at_the_end_of_max_wait() {
     assert!(matches!(summary.outcome, RunOutcome::Unreachable { .. }), "{summary}");
     let tries = sim.report().total.arrivals - 20;
     assert!((1..=5).contains(&tries), "{tries} requests after the first of each task");
+}
+
+/// The page of a firewall.
+fn page() -> Fault {
+    Fault::Canned(Canned::new(403).header("content-type", "text/html").body("<html>You have been blocked</html>"))
+}
+
+/// The first answers are on their way when the outage begins.
+#[tokio::test(start_paused = true)]
+async fn short_outage_of_connections_or_of_a_page_fails_no_task() {
+    for fault in [Fault::ResetBeforeHead, Fault::ResetAfter(20), page()] {
+        let script = [Rule::new(fault).from(3 * SECOND).until(9 * SECOND)];
+        let (sim, client) = paused(GeminiSim::builder().latency(SECOND).script(script), 4);
+        let summary = Batch::new(&client, MODEL).workers(20).run(tasks(400), sink()).await.unwrap();
+        assert_eq!((summary.ok, summary.failed), (400, 0), "{summary}");
+        assert!(sim.report().total.arrivals < 480, "{} requests", sim.report().total.arrivals);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn max_wait_ends_a_run_whose_connections_are_closed() {
+    let (sim, client) = paused(GeminiSim::builder().script([Rule::new(Fault::ResetBeforeHead)]), 2);
+    let summary = Batch::new(&client, MODEL).max_wait(20 * SECOND).run(tasks(100), sink()).await.unwrap();
+    let RunOutcome::Unreachable { message } = &summary.outcome else { panic!("{summary}") };
+    assert!(message.contains("waiting for the network"), "{message}");
+    assert_eq!((summary.failed, summary.left), (0, 100), "{summary}");
+    assert!(sim.elapsed() < 40 * SECOND, "{:?}", sim.elapsed());
+}
+
+/// A firewall refuses one prompt, and the provider answers all others.
+#[tokio::test(start_paused = true)]
+async fn prompt_that_always_gets_a_page_does_not_hang_the_run() {
+    for slots in [false, true] {
+        let script = [Rule::new(page()).model("gemini-2.5-pro")];
+        let (sim, client) = paused(GeminiSim::builder().latency(SECOND).script(script), 4);
+        let refused = Task::from(Prompt::text("x").model("gemini-2.5-pro"));
+        let input = Input::tasks([refused].into_iter().chain((0..19).map(|_| Task::new("x"))));
+        let mut batch = Batch::new(&client, MODEL).workers(2);
+        if slots {
+            batch = batch.slots(1, SECOND);
+        }
+        let summary = tokio::time::timeout(HOUR, batch.run(input, sink())).await.expect("the run ends").unwrap();
+        assert_eq!((summary.ok, summary.errors.get("refused")), (19, Some(&1)), "{summary}");
+        assert!(sim.elapsed() < 120 * SECOND, "{:?}", sim.elapsed());
+    }
+}
+
+/// An image has fewer tokens than a quarter of its bytes.
+fn image() -> Task {
+    let data = json!({ "inlineData": { "mimeType": "image/png", "data": "QUJD".repeat(10_000) } });
+    let request = json!({ "contents": [{ "role": "user", "parts": [data, { "text": "x" }] }] });
+    Prompt::request(&request).unwrap().into()
+}
+
+#[tokio::test(start_paused = true)]
+async fn image_waits_while_others_use_the_tokens_per_minute() {
+    let id = "GenerateContentInputTokensPerModelPerMinute-FreeTier";
+    let violations = json!([{ "quotaId": id, "quotaMetric": "input_token_count", "quotaValue": "1000" }]);
+    let details = json!([{ "@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": violations }]);
+    let body = json!({ "error": { "code": 429, "status": "RESOURCE_EXHAUSTED", "details": details } });
+    let rule = Rule::new(Fault::Canned(Canned::new(429).json(&body))).until(200 * SECOND);
+    let (sim, client) = paused(GeminiSim::builder().script([rule]), 1);
+    let summary = Batch::new(&client, MODEL).run(Input::tasks([image()]), sink()).await.unwrap();
+    assert_eq!((summary.ok, sim.report().total.arrivals > 2), (1, true), "{summary}");
+}
+
+/// The pool sends a prompt whose estimated tokens exceed a learned limit once the window is empty.
+#[tokio::test(start_paused = true)]
+async fn prompt_over_the_tokens_per_minute_is_refused() {
+    for slots in [false, true] {
+        let (sim, client) = paused_with(GeminiSim::builder(), 2, Limits::none().tpm(1_000), |pool| pool);
+        let mut batch = Batch::new(&client, MODEL);
+        if slots {
+            batch = batch.slots(1, SECOND);
+        }
+        let mut prompts = ["one", &"word ".repeat(2_000)].map(Task::new).to_vec();
+        prompts.extend((0..8).map(|_| image()));
+        let run = results_of(batch, Input::tasks(prompts));
+        let (summary, results) = tokio::time::timeout(HOUR, run).await.expect("the run ends");
+        assert_eq!((summary.ok, summary.failed), (9, 1), "{summary}");
+        let message = "the prompt has about 2500 tokens; the provider allows 1000 per minute";
+        assert_eq!(results[1]["error"], json!({ "kind": "invalid", "message": message }));
+        assert!(sim.elapsed() < 400 * SECOND, "{:?}", sim.elapsed());
+    }
 }

@@ -308,6 +308,14 @@ impl Batch {
 
     fn open_output(&self) -> anyhow::Result<Output> {
         let options = OutputOptions { ordered: self.ordered, retry_failed: self.retry_failed };
+        if let Some(file) = self
+            .output
+            .as_ref()
+            .filter(|file| matches!(InputFormat::of_path(file), InputFormat::Csv { .. } | InputFormat::Tsv { .. }))
+        {
+            let why = "results are JSON lines: name it .jsonl or .json";
+            return Err(wrong(format!("--output {}: {why}", file.display())));
+        }
         match &self.output {
             Some(file) => Output::file(file, &options).map_err(|error| match error {
                 OutputError::Io { ref error, .. } if is_wrong_path(error) => {
@@ -321,17 +329,18 @@ impl Batch {
 
     /// Shows progress until the run ends; the first Ctrl-C drains it, the second one stops it.
     async fn follow(&self, run: &Run, mut signals: EndSignals) {
-        let control = run.control();
+        let (control, bar) = (run.control(), Bar::new());
         let stopping = async {
             signals.next().await;
-            warn("stopping: waiting for the requests in flight; press Ctrl-C again to stop at once");
+            let why = "stopping: waiting for the requests in flight; press Ctrl-C again to stop at once";
+            bar.suspend(|| warn(why));
             control.stop();
             signals.next().await;
             control.abort();
             std::future::pending::<()>().await;
         };
         let every = self.monitor_interval.map_or(Duration::from_secs(10), |every| every.0);
-        let showing = async { if self.no_progress { run.ended().await } else { Bar::new().follow(run, every).await } };
+        let showing = async { if self.no_progress { run.ended().await } else { bar.follow(run, every).await } };
         tokio::select! {
             () = showing => {}
             () = stopping => {}

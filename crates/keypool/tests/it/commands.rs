@@ -409,6 +409,7 @@ fn wrong_options_are_named() {
     home.run(&["db", "backup", "none/copy.db"]).wrong("none/copy.db: there is no folder");
     home.run(&["keys", "show", "other"]).wrong("keys that a gateway got with --keys need --keys here too");
     home.run(&["batch", "prompts.txt", "-o", "."]).wrong("--output .: Is a directory");
+    home.run(&["batch", "prompts.txt", "-o", "r.CSV"]).wrong("results are JSON lines: name it .jsonl or .json");
     home.run(&["batch", "prompts.txt", "-o", "none/out.jsonl"]).wrong("--output none/out.jsonl: No such file");
     home.run(&["keys", "--db", "."]).wrong("is a folder");
     home.run(&["db", "rekey", "mk"]).wrong("mk: this is not a master key");

@@ -17,6 +17,12 @@ use super::task::Task;
 const MAX_LINE: u64 = 64 << 20;
 /// The byte order mark of UTF-8.
 const BOM: &[u8] = b"\xef\xbb\xbf";
+/// The first bytes of compressed files, and how to read them.
+const COMPRESSED: [(&[u8], &str); 3] = [
+    (b"\x1f\x8b", "`zcat FILE | keypool batch - --format …` reads it"),
+    (b"\x28\xb5\x2f\xfd", "`zstdcat FILE | keypool batch - --format …` reads it"),
+    (b"PK\x03\x04", "unpack the archive; if it is a spreadsheet, save it as CSV"),
+];
 
 /// A source of tasks, which are read as they are needed.
 ///
@@ -167,6 +173,9 @@ impl Input {
         let start = source.fill_buf()?;
         if start.starts_with(b"\xff\xfe") || start.starts_with(b"\xfe\xff") {
             return Err(io::Error::new(io::ErrorKind::InvalidData, not_utf8(start)));
+        }
+        if let Some((_, how)) = COMPRESSED.iter().find(|(magic, _)| start.starts_with(magic)) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("the file is compressed: {how}")));
         }
         if start.starts_with(BOM) {
             source.consume(BOM.len());

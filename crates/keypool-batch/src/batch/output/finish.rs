@@ -8,26 +8,26 @@ use std::{
 };
 
 use super::{
-    Places,
+    Order,
     journal::{Head, with_end},
 };
 
 /// The place of a line, and its place in the order.
 struct Spot {
     /// Results of other inputs are sorted after those of this input.
-    order: (bool, u64),
+    rank: (bool, u64),
     at: u64,
     length: usize,
 }
 
 /// Replaces a file of lines with its final form, and returns the locked file.
-pub(super) fn lines(source: &File, path: &Path, places: &Places) -> io::Result<File> {
-    write_beside(path, |target| write(source, target, places, ["", "\n", "\n"]))
+pub(super) fn lines(source: &File, path: &Path, order: &Order) -> io::Result<File> {
+    write_beside(path, |target| write(source, target, order, ["", "\n", "\n"]))
 }
 
 /// Writes lines as one array.
-pub(super) fn array(source: &File, path: &Path, places: &Places) -> io::Result<()> {
-    write_beside(path, |target| write(source, target, places, ["[\n", ",\n", "\n]\n"])).map(drop)
+pub(super) fn array(source: &File, path: &Path, order: &Order) -> io::Result<()> {
+    write_beside(path, |target| write(source, target, order, ["[\n", ",\n", "\n]\n"])).map(drop)
 }
 
 /// Replaces the contents of a file.
@@ -46,11 +46,12 @@ fn write_beside(path: &Path, write: impl FnOnce(&mut BufWriter<&File>) -> io::Re
         file.set_permissions(old.permissions())?;
     }
     let mut target = BufWriter::with_capacity(1 << 18, &file);
-    write(&mut target)?;
-    target.flush()?;
+    let written = write(&mut target).and_then(|()| target.flush());
     drop(target);
-    file.sync_all()?;
-    fs::rename(&new, path)?;
+    if let Err(error) = written.and_then(|()| file.sync_all()).and_then(|()| fs::rename(&new, path)) {
+        let _ = fs::remove_file(&new);
+        return Err(error);
+    }
     sync_folder(path)?;
     Ok(file)
 }
@@ -64,10 +65,10 @@ pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
 fn write(
     mut source: &File,
     target: &mut impl Write,
-    places: &Places,
+    order: &Order,
     [begin, between, end]: [&str; 3],
 ) -> io::Result<()> {
-    let spots = spots(source, places)?;
+    let spots = spots(source, order)?;
     target.write_all(begin.as_bytes())?;
     let mut line = Vec::new();
     for (n, spot) in spots.iter().enumerate() {
@@ -86,7 +87,7 @@ fn write(
 }
 
 /// Returns the last line of each task, in order. Results of earlier runs for invalid input lines are left out.
-fn spots(mut source: &File, places: &Places) -> io::Result<Vec<Spot>> {
+fn spots(mut source: &File, order: &Order) -> io::Result<Vec<Spot>> {
     source.seek(SeekFrom::Start(0))?;
     let mut reader = BufReader::with_capacity(1 << 18, source);
     let mut last = HashMap::new();
@@ -98,18 +99,20 @@ fn spots(mut source: &File, places: &Places) -> io::Result<Vec<Spot>> {
         if length == 0 {
             break;
         }
+        number += 1;
         if let Some(head) = Head::of(&line) {
             let key @ (id, hash) = head.key();
-            let order = match places.get(&id) {
+            let rank = match order.get(&id) {
                 Some((place, present)) if *present == hash => Some((false, *place)),
                 _ => (!head.is_input_error()).then_some((true, number)),
             };
-            last.extend(order.map(|order| (key, Spot { order, at, length })));
+            last.extend(rank.map(|rank| (key, Spot { rank, at, length })));
+        } else if !line.trim_ascii().is_empty() {
+            return Err(io::Error::other(format!("line {number}: this is not a result of a batch")));
         }
         at += length as u64;
-        number += 1;
     }
     let mut spots: Vec<Spot> = last.into_values().collect();
-    spots.sort_unstable_by_key(|spot| spot.order);
+    spots.sort_unstable_by_key(|spot| spot.rank);
     Ok(spots)
 }

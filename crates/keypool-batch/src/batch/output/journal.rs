@@ -11,7 +11,7 @@ use std::{
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{OutputError, Places, ResultKey, finish, hash_of};
+use super::{Order, OutputError, ResultKey, finish, hash_of};
 use crate::{
     batch::{result::INPUT, task::TaskId},
     json::compact,
@@ -117,7 +117,7 @@ impl Journal {
             lines.extend_from_slice(item.as_bytes());
             lines.push(b'\n');
         }
-        // The file is replaced at once, because a part of the lines would be taken for all.
+        // The file is replaced in one step: after a crash, a part of the lines would be taken for all.
         let file = finish::replace(&self.path, &lines).map_err(|error| self.failed(error))?;
         self.file = file;
         Ok(())
@@ -175,15 +175,19 @@ impl Journal {
     }
 
     /// Writes the last result of each task in the order of the tasks: in place of the lines, or as an array.
-    pub(super) fn finish(&mut self, places: &Places) -> Result<(), OutputError> {
+    pub(super) fn finish(&mut self, order: &Order) -> Result<(), OutputError> {
         let result = match &self.array {
-            None => finish::lines(&self.file, &self.path, places).map(|file| self.file = file),
-            Some(array) => finish::array(&self.file, array, places).and_then(|()| fs::remove_file(&self.path)),
+            None => finish::lines(&self.file, &self.path, order).map(|file| self.file = file),
+            Some(array) => finish::array(&self.file, array, order).and_then(|()| fs::remove_file(&self.path)),
         };
         result.map_err(|error| self.failed(error))
     }
 
-    fn failed(&self, error: io::Error) -> OutputError {
+    fn failed(&self, mut error: io::Error) -> OutputError {
+        if error.kind() == io::ErrorKind::StorageFull {
+            let kept = format!("{error}; the results so far are kept: free space and run again");
+            error = io::Error::new(io::ErrorKind::StorageFull, kept);
+        }
         OutputError::Io { path: self.path.clone(), error }
     }
 

@@ -11,8 +11,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use hmac_sha256::Hash;
+
 use self::journal::Journal;
-use super::task::TaskId;
+use super::task::{TaskId, digest};
 
 /// A destination of results.
 ///
@@ -34,7 +36,7 @@ pub struct Output {
 /// The hash of a result's id, and the hash of its task.
 pub(super) type ResultKey = (u64, u64);
 /// The place of each task of this run and the hash of the task, by the hash of its id.
-pub(super) type Places = HashMap<u64, (u64, u64)>;
+pub(super) type Order = HashMap<u64, (u64, u64)>;
 
 enum Sink {
     File(Journal),
@@ -124,11 +126,11 @@ impl Output {
     }
 
     /// Gives the file its final form.
-    pub(super) fn finish(&mut self, places: &Places) -> Result<(), OutputError> {
+    pub(super) fn finish(&mut self, order: &Order) -> Result<(), OutputError> {
         match &mut self.sink {
             Sink::File(journal) => {
                 journal.sync()?;
-                if self.options.ordered || journal.is_array() { journal.finish(places) } else { Ok(()) }
+                if self.options.ordered || journal.is_array() { journal.finish(order) } else { Ok(()) }
             }
             Sink::Writer(_) => Ok(()),
         }
@@ -156,14 +158,13 @@ impl Earlier {
 
 /// Returns the hash of an id. An invalid input line, whose id is its place, never has the same hash as a task.
 pub(super) fn hash_of(id: &TaskId, is_input_error: bool) -> u64 {
-    let mut hash = hmac_sha256::Hash::new();
+    let mut hash = Hash::new();
     hash.update([u8::from(is_input_error)]);
     match id {
         TaskId::Number(number) => hash.update(number.to_be_bytes()),
         TaskId::Text(text) => hash.update(text.as_bytes()),
     }
-    let digest = hash.finalize();
-    u64::from_be_bytes(*digest.first_chunk().expect("a SHA-256 has 32 bytes"))
+    digest(hash)
 }
 
 impl fmt::Debug for Output {
