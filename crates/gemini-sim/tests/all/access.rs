@@ -84,12 +84,6 @@ async fn keys_and_projects_can_be_refused_from_the_start() {
 }
 
 #[tokio::test]
-#[should_panic(expected = "defined twice")]
-async fn duplicate_secret_panics() {
-    let _ = GeminiSim::builder().project(Project::new("1").key("k")).project(Project::new("2").key("k")).build();
-}
-
-#[tokio::test]
 async fn reports_show_no_secret() {
     let secret = "AIzaSy-very-secret";
     let sim = GeminiSim::builder().key(secret).build();

@@ -17,28 +17,6 @@ async fn generate_with(method: &str, config: Value) -> Answer {
 }
 
 #[tokio::test]
-async fn candidate_count_is_respected() {
-    let one = generate_with("generateContent", json!({})).await.json();
-    let three = generate_with("generateContent", json!({ "candidateCount": 3 })).await.json();
-    let candidates = three["candidates"].as_array().unwrap();
-    assert_eq!(candidates.len(), 3);
-    for (index, candidate) in candidates.iter().enumerate() {
-        assert_eq!(candidate["index"], index);
-        assert_eq!(candidate["finishReason"], "STOP");
-        assert_eq!(candidate["content"], one["candidates"][0]["content"]);
-    }
-    let tokens = |answer: &Value| answer["usageMetadata"]["candidatesTokenCount"].as_u64().unwrap();
-    assert_eq!(tokens(&three), 3 * tokens(&one));
-    // In a stream, each chunk has all candidates.
-    let stream = generate_with("streamGenerateContent", json!({ "candidateCount": "2" })).await.json();
-    let chunks = stream.as_array().unwrap();
-    assert!(chunks.iter().all(|chunk| chunk["candidates"].as_array().unwrap().len() == 2));
-    assert_eq!(tokens(chunks.last().unwrap()), 2 * tokens(&one));
-    let many = generate_with("generateContent", json!({ "candidateCount": 9 })).await;
-    assert!(many.message().contains("[1, 8]"));
-}
-
-#[tokio::test]
 async fn stop_sequence_ends_the_text() {
     let answer = generate_with("generateContent", json!({ "stopSequences": ["three"] })).await.json();
     let candidate = &answer["candidates"][0];
@@ -48,15 +26,4 @@ async fn stop_sequence_ends_the_text() {
     );
     let half = generate_with("generateContent", json!({ "maxOutputTokens": 1.5 })).await;
     assert!(half.message().contains("(TYPE_INT32), 1.5"), "{}", half.message());
-}
-
-#[tokio::test]
-async fn n_sets_the_number_of_choices() {
-    let request = json!({ "model": MODEL, "messages": [{ "role": "user", "content": "x" }], "n": 2, "stop": "three" });
-    let request = post("/v1beta/openai/chat/completions").header("authorization", "Bearer k").body(body(&request));
-    let answer = send(&sim(), request.unwrap()).await.json();
-    let choices = answer["choices"].as_array().unwrap();
-    assert_eq!(choices.len(), 2);
-    assert!(choices.iter().all(|choice| choice["message"]["content"] == "one two "));
-    assert_eq!(choices[1]["index"], 1);
 }

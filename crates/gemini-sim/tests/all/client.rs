@@ -6,8 +6,6 @@ use bytes::Bytes;
 use gemini_sim::{GeminiSim, SimBody, SimError};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -80,18 +78,6 @@ pub(crate) async fn head(sim: &GeminiSim, request: Request<Full<Bytes>>) -> Resu
 pub(crate) async fn ask(sim: &GeminiSim, key: &str) -> Answer {
     let request = generate(MODEL).header("x-goog-api-key", key);
     send(sim, request.body(body(&prompt("hello"))).unwrap()).await
-}
-
-/// Sends a request over HTTP.
-pub(crate) async fn send_http(
-    sim: &GeminiSim,
-    request: Request<Full<Bytes>>,
-) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
-    let (mut parts, body) = request.into_parts();
-    parts.uri = format!("{}{}", sim.url(), parts.uri).parse()?;
-    let client = Client::builder(TokioExecutor::new()).build_http();
-    let response = client.request(Request::from_parts(parts, body)).await?;
-    Ok(read(response).await?)
 }
 
 pub(crate) async fn advance(seconds: f64) {

@@ -245,24 +245,3 @@ async fn gzip_is_flushed_after_each_event() {
     decoder.read_exact(&mut text).unwrap();
     assert_eq!(text, b"data: ");
 }
-
-#[tokio::test]
-async fn canned_headers_replace_all_others() {
-    let canned = Canned::new(200)
-        .header("content-type", "text/plain")
-        .header("content-encoding", "gzip")
-        .header("set-cookie", "a=1")
-        .header("set-cookie", "b=2")
-        .header("content-length", "3")
-        .header("in valid", "x")
-        .body("raw");
-    let sim = builder().script([Fault::Canned(canned)]).build();
-    let mut request = plain("a");
-    let accept = "gzip".parse().unwrap();
-    request.headers_mut().insert("accept-encoding", accept);
-    let answer = send(&sim, request).await;
-    assert_eq!(&answer.body[..], b"raw", "not compressed twice");
-    assert_eq!(answer.headers["content-type"], "text/plain");
-    assert_eq!(answer.headers.get_all("set-cookie").iter().count(), 2);
-    assert_eq!(answer.headers["content-length"], "3");
-}

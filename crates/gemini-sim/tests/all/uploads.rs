@@ -6,7 +6,7 @@ use http::{Request, StatusCode};
 use http_body_util::Full;
 use serde_json::{Value, json};
 
-use crate::client::{Answer, MODEL, advance, body, generate, post, prompt, send, send_http};
+use crate::client::{Answer, MODEL, advance, body, generate, post, prompt, send};
 
 /// The length of each chunk but the last must be a multiple of this many bytes.
 const CHUNK: usize = 8 << 20;
@@ -159,27 +159,6 @@ async fn first_of_two_uploads_with_the_same_name_wins() {
     advance(48.0 * 3_600.0).await;
     upload(&sim, "b", &named).await;
     assert_eq!(call(&sim, "GET", "b", "/v1beta/files/mine").await.status, StatusCode::OK, "the name is free again");
-}
-
-#[tokio::test(start_paused = true)]
-async fn files_expire() {
-    let sim = sim();
-    upload(&sim, "a", &json!({ "name": "files/v", "mimeType": "video/mp4" })).await;
-    assert_eq!(call(&sim, "GET", "a", "/v1beta/files/v").await.status, StatusCode::OK);
-    advance(48.0 * 3_600.0).await;
-    assert_eq!(call(&sim, "GET", "a", "/v1beta/files/v").await.status, StatusCode::FORBIDDEN);
-}
-
-#[tokio::test]
-async fn upload_url_has_the_servers_address_over_http() {
-    let sim = GeminiSim::builder().key("a").start().await.unwrap();
-    let mut request = start("a", &json!({}), 5);
-    request.headers_mut().remove("host");
-    let started = send_http(&sim, request).await.unwrap();
-    let url = url(&started);
-    let path = url.strip_prefix(&sim.url()).expect("this server's URL").to_owned();
-    let finished = send_http(&sim, chunk(&path, "upload, finalize", 0, "hello")).await.unwrap();
-    assert_eq!(finished.json()["file"]["sizeBytes"], "5");
 }
 
 /// A multipart body with the metadata of a file and its content.
