@@ -69,7 +69,8 @@ impl Strategy {
         }
     }
 
-    /// Returns a key's rank, the same for all models. It depends on the key's load alone: time must not lower it.
+    /// Returns a key's rank, the same for all models. It depends only on the key's load and weight: time must
+    /// not lower it.
     pub(crate) fn rank(self, load: &Load, key: &KeyData) -> u64 {
         let (in_flight, weight) = (u64::from(load.in_flight), u64::from(key.weight.max(1)));
         let by_cost = |cost: u64| cost.min((1 << 18) - 1) << 44 | load.order & ((1 << 44) - 1);

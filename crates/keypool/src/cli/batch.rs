@@ -70,7 +70,7 @@ pub(super) struct Batch {
     #[arg(long, value_name = "NUMBER", value_parser = positive::<usize>,
           conflicts_with_all = ["workers_per_key", "rate_limit_per_slot"])]
     concurrency: Option<usize>,
-    /// The maximum number of retries of a task because of its answer [default: 3]
+    /// The maximum number of retries of a failed task; failures of keys do not count [default: 3]
     #[arg(long, value_name = "NUMBER", value_parser = whole)]
     max_retries: Option<u32>,
     /// The maximum time for one answer [default: 600s]
@@ -79,7 +79,7 @@ pub(super) struct Batch {
     /// Retry the tasks that failed in an earlier run
     #[arg(long, requires = "output")]
     retry_failed: bool,
-    /// Within this run, also retry requests that the provider refuses as invalid (400), up to --max-retries times
+    /// Within this run, also retry requests that are invalid (400) or refused, up to --max-retries times
     #[arg(long)]
     retry_invalid: bool,
     /// Fallback models, used in this order when no key can serve the requested one

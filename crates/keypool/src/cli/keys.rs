@@ -23,7 +23,7 @@ use crate::{
     key_sources, usage,
 };
 
-/// List all keys with their place, state and usage, or change one. A running gateway applies a change within 2 s.
+/// List all keys with their source, state and usage, or change one. A running gateway applies a change within 2 s.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Keys {
