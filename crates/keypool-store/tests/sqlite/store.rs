@@ -197,7 +197,7 @@ async fn counts_of_the_first_version_are_kept() {
          INSERT INTO quotas (project, model) VALUES ('b', 'model');
          INSERT INTO usage VALUES (20619, 1, 'key-a', 2, 20, 3, 0);
          INSERT INTO meta VALUES ('folded', 1);
-         INSERT INTO tenants VALUES ('t', 't', x'00', '{{}}', 0);
+         INSERT INTO tenants VALUES ('t', 't', zeroblob(32), '{{}}', 0);
          INSERT INTO log VALUES (2, {NOON}, '[[\"a\",\"model\",\"key-a\",[{NOON},20619],[3600000],[2,5,0,0]]]');
          PRAGMA user_version = 1; PRAGMA application_id = 0x4b504f4c;",
         NOON + 1
