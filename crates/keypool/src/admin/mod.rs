@@ -7,9 +7,11 @@ mod routes;
 mod sessions;
 mod ui;
 
-use std::sync::Arc;
-
-use axum::{Json, Router, middleware::from_fn_with_state, routing::get};
+use axum::{
+    Json, Router,
+    middleware::from_fn_with_state,
+    routing::{get, post},
+};
 use keypool_store::SqliteStore;
 use utoipa::{
     OpenApi,
@@ -41,8 +43,9 @@ pub struct Admin {
 )]
 struct Description;
 
-/// Adds to the description how a request authenticates, and the form of errors.
-fn complete(api: &mut openapi::OpenApi) {
+/// Returns the API's description, with how a request authenticates and the form of errors.
+async fn description() -> Json<openapi::OpenApi> {
+    let mut api = guarded().routes(routes!(sessions::login)).into_openapi();
     let schemes = [
         ("token", SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("x-keypool-admin")))),
         ("bearer", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer))),
@@ -58,12 +61,12 @@ fn complete(api: &mut openapi::OpenApi) {
             operation.responses.responses.insert("default".to_owned(), error.clone().into());
         }
     }
+    Json(api)
 }
 
-/// Returns the routes of the admin API and the dashboard.
-pub fn routes(app: &AppState) -> Router<AppState> {
-    let guard = || from_fn_with_state(AppState::clone(app), sessions::authorize);
-    let guarded = OpenApiRouter::new()
+/// Returns the routes that need the admin token.
+fn guarded() -> OpenApiRouter<AppState> {
+    OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(sessions::logout))
         .routes(routes!(routes::snapshot))
         .routes(routes!(keys::list, keys::add))
@@ -82,17 +85,14 @@ pub fn routes(app: &AppState) -> Router<AppState> {
         .routes(routes!(routes::tenants, routes::add_tenant))
         .routes(routes!(routes::remove_tenant))
         .routes(routes!(routes::reload))
-        .route_layer(guard());
-    let (api, mut description) = OpenApiRouter::with_openapi(Description::openapi())
-        .merge(guarded)
-        .routes(routes!(sessions::login))
-        .split_for_parts();
-    complete(&mut description);
-    let description = Arc::new(description);
-    Router::new()
-        .route("/-/admin/openapi.json", get(move || std::future::ready(Json(description))))
-        .route_layer(guard())
-        .merge(api)
+}
+
+/// Returns the routes of the admin API and the dashboard.
+pub fn routes(app: &AppState) -> Router<AppState> {
+    Router::from(guarded())
+        .route("/-/admin/openapi.json", get(description))
+        .route_layer(from_fn_with_state(AppState::clone(app), sessions::authorize))
+        .route("/-/admin/login", post(sessions::login))
         .route("/", get(ui::redirect))
         .route("/-/ui", get(ui::page))
         .route("/-/ui/", get(ui::page))
