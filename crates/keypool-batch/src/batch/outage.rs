@@ -183,18 +183,20 @@ impl Outage {
         }
     }
 
-    /// Records that the provider or the store could not be reached. Returns the pause before the next try.
-    pub(super) fn unreachable(&self, what: &str, cause: &str) -> Duration {
+    /// Records that the provider or the store could not be reached. Returns the pause before the next try, and whether
+    /// this was the one request that tested if the outage is over.
+    pub(super) fn unreachable(&self, what: &str, cause: &str) -> (Duration, bool) {
         let mut state = self.lock();
+        let was_test = state.next_try.is_some() && std::mem::take(&mut state.is_trying);
         // Requests that fail at the same time are counted once.
-        if state.next_try.is_some() && !std::mem::take(&mut state.is_trying) {
-            return pause(state.failed_tries);
+        if state.next_try.is_some() && !was_test {
+            return (pause(state.failed_tries), false);
         }
         state.failed_tries = state.failed_tries.saturating_add(1);
         let pause = pause(state.failed_tries);
         state.next_try = Some(now() + pause);
         state.waits_for = Some((format!("waiting for {what}: {cause}; next try"), state.next_try));
-        pause
+        (pause, was_test)
     }
 
     /// Waits for a change in the pool, or for this time.

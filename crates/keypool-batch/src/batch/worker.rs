@@ -385,7 +385,7 @@ impl Engine {
         let told = TaskError { code, ..TaskError::new(error.kind().as_str(), error.to_string()) };
         if is_cut && self.outage.since_last_answer() >= now().saturating_duration_since(job.started) {
             // The task waits longer than the others, so that another one tries next.
-            let least = 2 * self.outage.unreachable("the network", &error.to_string());
+            let least = 2 * self.outage.unreachable("the network", &error.to_string()).0;
             let next = self.again_or_end(job, told, true, least);
             return self.wait_on(next, UnavailableCause::Provider);
         }
@@ -417,11 +417,12 @@ impl Engine {
             match last.outcome().failure().map(|failure| (failure.class(), failure.scope())) {
                 // No key can help: the provider refuses our address, or another server responds.
                 Some((ErrorClass::Egress, _)) => {
-                    if self.outage.has_answered(*job.first_page.get_or_insert_with(now)) {
-                        // Others are answered: the response is about this prompt.
-                        return self.again_or_end(job, TaskError::new("refused", what), true, Duration::ZERO);
+                    let first = *job.first_page.get_or_insert_with(now);
+                    let (pause, was_test) = self.outage.unreachable("the network", &what);
+                    if was_test && self.outage.has_answered(first) {
+                        // Others were answered, and this one was sent alone: the response is about this prompt.
+                        return self.again_or_end(job, TaskError::new("refused", what), true, pause);
                     }
-                    self.outage.unreachable("the network", &what);
                 }
                 // The failure belongs to the request and not to a key.
                 Some((_, Scope::Request)) => return Next::End(job.end(Some(TaskError::new("refused", what)))),

@@ -235,7 +235,7 @@ impl Reader {
 /// Returns the name of a reason. A text in its place could contain a key.
 fn reason(value: &Value) -> Option<String> {
     let name = value.as_str()?;
-    let is_name = name.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_');
+    let is_name = name.bytes().all(|byte| byte.is_ascii_alphabetic() || b"_: ".contains(&byte));
     Some(if is_name { name } else { "an unknown reason" }.to_owned())
 }
 

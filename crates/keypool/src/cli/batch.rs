@@ -333,7 +333,11 @@ impl Batch {
         let stopping = async {
             signals.next().await;
             let why = "stopping: waiting for the requests in flight; press Ctrl-C again to stop at once";
-            bar.suspend(|| warn(why));
+            if self.no_progress {
+                warn(why);
+            } else {
+                bar.suspend(|| warn(why));
+            }
             control.stop();
             signals.next().await;
             control.abort();
