@@ -281,7 +281,6 @@ fn short_text_is_a_key_in_no_source_unless_it_is_a_usual_placeholder() {
             assert_eq!(loaded(name, &text.replace("WORD", word)).0.len(), keys, "{name}: {word}");
         }
     }
-    // Google's own API takes no placeholder.
     let listed = config("[[keys]]\nsecret = \"AIza-77\"\n[[keys]]\nsecret = \"EMPTY\"\n").keys(&nothing());
     assert_eq!((listed.keys.len(), listed.problems.len()), (0, 2), "{:?}", listed.problems);
 }

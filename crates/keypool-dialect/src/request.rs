@@ -23,6 +23,8 @@ pub enum Frontend {
     Speech,
     /// OpenAI's `/v1/audio/transcriptions`.
     Transcription,
+    /// OpenAI's `/v1/audio/translations`.
+    Translation,
     /// Anthropic's `/v1/messages`.
     Messages,
 }
@@ -50,7 +52,7 @@ impl Frontend {
             Self::Responses => openai::responses_request::read(Fields::read(body)?, &mut request, &mut notes)?,
             Self::Messages => anthropic::request::read(Fields::read(body)?, &mut request.conversation, &mut notes)?,
             Self::Speech => openai::audio::read_speech(Fields::read(body)?, &mut request, &mut notes)?,
-            Self::Transcription => openai::audio::read_recording(body, &mut request, &mut notes)?,
+            Self::Transcription | Self::Translation => openai::audio::read_recording(body, &mut request, &mut notes)?,
         }
         let Request { conversation, reply, .. } = &mut request;
         if conversation.model.trim().is_empty() {
@@ -77,7 +79,7 @@ impl Frontend {
             Self::Responses => Box::new(openai::responses_response::Response::new(reply, stream)),
             Self::Messages => Box::new(anthropic::response::Message::new(reply, stream)),
             Self::Speech => Box::new(openai::audio::Speech::new(&reply)),
-            Self::Transcription => Box::new(openai::audio::Transcript::new(&reply, stream)),
+            Self::Transcription | Self::Translation => Box::new(openai::audio::Transcript::new(&reply, stream)),
         }
     }
 }

@@ -16,11 +16,6 @@ use crate::{
 const VOICES: &str = "alloy Kore, ash Orus, ballad Iapetus, cedar Algieba, coral Aoede, echo Charon, fable Puck, \
                       marin Sulafat, nova Leda, onyx Alnilam, sage Erinome, shimmer Zephyr, verse Fenrir";
 
-/// The instruction to transcribe a recording.
-const INSTRUCTION: &str = "Write down the speech in the recording, word for word, in the language in which it is \
-    spoken. Answer with that text alone: no introduction, no times, no names of speakers, no remarks. If nothing is \
-    spoken, answer with nothing.";
-
 /// Reads a request for speech.
 pub(crate) fn read_speech(mut fields: Fields, request: &mut Request, notes: &mut Notes) -> Result<(), Error> {
     let Request { conversation, reply, .. } = request;
@@ -48,16 +43,27 @@ pub(crate) fn read_speech(mut fields: Fields, request: &mut Request, notes: &mut
     Ok(())
 }
 
-/// Reads a form with a recording to transcribe.
+/// Reads a form with a recording to transcribe, or to translate into English.
 pub(crate) fn read_recording(body: &[u8], request: &mut Request, notes: &mut Notes) -> Result<(), Error> {
+    let english = request.frontend() == Frontend::Translation;
     let Request { conversation, reply, .. } = request;
     let mut file = None;
-    conversation.system.push(INSTRUCTION.to_owned());
+    let what = if english {
+        "Write down the speech in the recording in English, translated where it is in another language."
+    } else {
+        "Write down the speech in the recording, word for word, in the language in which it is spoken."
+    };
+    conversation.system.push(format!(
+        "{what} Answer with that text alone: no introduction, no times, no names of speakers, no remarks. If nothing is \
+         spoken, answer with nothing."
+    ));
     for field in multipart::fields(body)? {
         match field.name {
             "file" => file = Some(field),
             "model" => field.text()?.trim().clone_into(&mut conversation.model),
-            "language" => conversation.system.push(format!("The language is {} (ISO 639-1).", field.text()?)),
+            "language" if !english => {
+                conversation.system.push(format!("The language is {} (ISO 639-1).", field.text()?));
+            }
             "prompt" => {
                 conversation.system.push(format!("What came before it, or how words are spelled: {}", field.text()?));
             }
@@ -74,7 +80,7 @@ pub(crate) fn read_recording(body: &[u8], request: &mut Request, notes: &mut Not
                     notes.refuse(Error::invalid("response_format", why))?;
                 }
             },
-            "stream" => conversation.stream = field.text()?.trim() == "true",
+            "stream" if !english => conversation.stream = field.text()?.trim() == "true",
             "user" | "chunking_strategy" => notes.ignore(field.name),
             name => notes.refuse(Error::invalid(name, "not supported for Gemini models; leave it out"))?,
         }

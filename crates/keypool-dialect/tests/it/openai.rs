@@ -188,6 +188,8 @@ fn recordings_are_transcribed() {
     let data = streamed(&request, &[heard]).data();
     let kinds: Vec<&Value> = data.iter().map(|event| &event["type"]).collect();
     assert_eq!(kinds, ["transcript.text.delta", "transcript.text.delta", "transcript.text.done"]);
+    let translation = Frontend::Translation.parse(&form(&[fields[0], fields[3]]), Mode::Strict).unwrap();
+    assert!(native(&translation)["systemInstruction"].to_string().contains("in English"));
     for (more, place) in [
         (("name=\"response_format\"", "srt"), "response_format"),
         (("name=\"timestamp_granularities[]\"", "word"), "timestamp_granularities[]"),

@@ -49,6 +49,7 @@ fn frontend(route: &Route) -> Frontend {
         Endpoint::Responses => Frontend::Responses,
         Endpoint::Speech => Frontend::Speech,
         Endpoint::Transcription => Frontend::Transcription,
+        Endpoint::Translation => Frontend::Translation,
         _ if route.dialect == Dialect::Anthropic => Frontend::Messages,
         _ => Frontend::Chat,
     }

@@ -40,6 +40,7 @@ pub enum Endpoint {
     Images,
     Speech,
     Transcription,
+    Translation,
     /// The list of models, or one of them.
     Models(Option<String>),
     /// Start, continuation or end of a file upload to Gemini.
@@ -51,7 +52,7 @@ pub enum Endpoint {
 }
 
 /// Endpoints of OpenAI and Anthropic, by their path after the version.
-const ENDPOINTS: [(&str, Dialect, Endpoint); 10] = [
+const ENDPOINTS: [(&str, Dialect, Endpoint); 11] = [
     ("/chat/completions", Dialect::OpenAi, Endpoint::Chat),
     ("/responses", Dialect::OpenAi, Endpoint::Responses),
     ("/embeddings", Dialect::OpenAi, Endpoint::Embeddings),
@@ -59,6 +60,7 @@ const ENDPOINTS: [(&str, Dialect, Endpoint); 10] = [
     ("/images/edits", Dialect::OpenAi, Endpoint::Images),
     ("/audio/speech", Dialect::OpenAi, Endpoint::Speech),
     ("/audio/transcriptions", Dialect::OpenAi, Endpoint::Transcription),
+    ("/audio/translations", Dialect::OpenAi, Endpoint::Translation),
     ("/completions", Dialect::OpenAi, Endpoint::Other),
     ("/messages", Dialect::Anthropic, Endpoint::Messages),
     ("/messages/count_tokens", Dialect::Anthropic, Endpoint::CountTokens),

@@ -725,10 +725,10 @@ async fn images_and_audio_are_translated() {
     let upstream = always(text("as it was said")).await;
     let heard = gateway(&upstream, 1);
     let file = ("file", "; filename=\"a.mp3\"\r\nContent-Type: audio/mpeg", "MP3");
-    let answer = post_form(&heard, "/v1/audio/transcriptions", &[file, ("model", "", MODEL)]).await;
-    assert_eq!(answer.json()["text"], "as it was said");
-    let answer = post_form(&heard, "/v1/audio/translations", &[file, ("model", "", MODEL)]).await;
-    assert!(answer.status == 404 && answer.text().contains("/v1/audio/transcriptions"), "{}", answer.text());
+    for path in ["/v1/audio/transcriptions", "/v1/audio/translations"] {
+        let answer = post_form(&heard, path, &[file, ("model", "", MODEL)]).await;
+        assert_eq!(answer.json()["text"], "as it was said");
+    }
     let answer =
         post_form(&heard, "/v1/audio/transcriptions", &[file, ("model", "", MODEL), ("stream", "", "true")]).await;
     assert!(answer.text().contains("transcript.text.done"), "{}", answer.text());

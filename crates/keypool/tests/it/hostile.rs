@@ -235,7 +235,6 @@ async fn unusual_paths_are_normalized() {
     for method in [Method::TRACE, Method::OPTIONS] {
         assert_eq!(gateway.send(with_bearer(method, GENERATE, &native)).await.status, StatusCode::METHOD_NOT_ALLOWED);
     }
-    // Only `&` separates: what removes tokens must find what finds them.
     let request = Request::get(format!("/v1beta/unknown/x?alt=json;key={TOKEN}")).body(Full::default());
     assert_eq!(gateway.send(request.expect("a request")).await.status, 401);
     let unknown = gateway.send(get("/v1beta/unknown/x?key=wrong")).await;
