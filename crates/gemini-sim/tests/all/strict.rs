@@ -5,7 +5,7 @@ use http::{Method, Request, StatusCode};
 use http_body_util::Full;
 use serde_json::{Value, json};
 
-use crate::client::{Answer, MODEL, body, generate, post, prompt, send};
+use crate::client::{Answer, MODEL, body, post, prompt, send};
 use crate::samples::sample;
 
 fn sim() -> GeminiSim {
@@ -227,14 +227,4 @@ async fn alternative_spellings_are_accepted() {
     request["toolConfig"] = json!({ "functionCallingConfig": { "mode": 2, "allowedFunctionNames": "f" } });
     let called = post_json(&sim, &path, request).await.json();
     assert_eq!(called["candidates"][0]["content"]["parts"][0]["functionCall"]["name"], "f");
-}
-
-#[tokio::test]
-async fn too_large_body_is_refused() {
-    let sim = GeminiSim::builder().key("k").max_body(1_000).build();
-    let request = generate(MODEL).header("x-goog-api-key", "k");
-    let request = request.body(body(&prompt(&"x".repeat(1_000)))).unwrap();
-    let answer = send(&sim, request).await;
-    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
-    assert_eq!(answer.message(), "Request payload size exceeds the limit: 1000 bytes.");
 }
