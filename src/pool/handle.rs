@@ -1,7 +1,6 @@
 //! The handle of a pool.
 
 use std::{
-    collections::HashSet,
     fmt,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -25,7 +24,7 @@ use super::{
 use crate::{
     Error,
     classify::{Classifier, Failure},
-    key::Tier,
+    key::{KeyId, Tier},
     provider::Provider,
     time::{Clock, Tick, WallReading},
 };
@@ -271,9 +270,9 @@ impl KeyPool {
         }
     }
 
-    /// Reports whether a key that is not among the tried ids or projects may serve the model, now or after a cooldown.
-    pub(crate) fn others_may_serve(&self, tried: &HashSet<&str>, model: Option<&str>) -> bool {
-        self.shared.with(|state, now| super::outcome::others_may_serve(state, tried, model, now))
+    /// Reports whether a key that was not tried, by its id and project, may serve the model, now or after a cooldown.
+    pub(crate) fn others_may_serve(&self, model: Option<&str>, was_tried: impl Fn(&KeyId, &str) -> bool) -> bool {
+        self.shared.with(|state, now| super::outcome::others_may_serve(state, model, was_tried, now))
     }
 
     /// Reports whether a key of these attempts has served a request since the start.

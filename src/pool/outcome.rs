@@ -1,6 +1,6 @@
 //! Applies the outcomes of requests to the state.
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
 use super::{
     attempts::Attempts,
@@ -103,9 +103,7 @@ fn free_key(state: &mut State, grant: &Grant, sent: bool) {
         state.make_ready_everywhere(grant.slot);
     }
     state.unpark(Target::Key(grant.slot));
-    if let Some((priority, rank)) = state.rank(grant.slot) {
-        state.scheduler.rerank(grant.slot, priority, rank);
-    }
+    state.rerank(grant.slot);
 }
 
 fn succeed(state: &mut State, grant: &Grant, now: Now) {
@@ -245,9 +243,14 @@ fn target_of(state: &State, grant: &Grant, failure: &Failure, project: ProjectIx
 /// Maximum number of keys that [`others_may_serve`] checks.
 const MAX_CHECKED: usize = 256;
 
-/// Reports whether a key that is not among the tried ids or projects may serve the model, now or after a cooldown. Keys
+/// Reports whether a key that was not tried, by its id and project, may serve the model, now or after a cooldown. Keys
 /// that are disabled or not entitled to the model may not. If there are more keys than it checks, one may.
-pub(crate) fn others_may_serve(state: &State, tried: &HashSet<&str>, model: Option<&str>, now: Now) -> bool {
+pub(crate) fn others_may_serve(
+    state: &State,
+    model: Option<&str>,
+    was_tried: impl Fn(&KeyId, &str) -> bool,
+    now: Now,
+) -> bool {
     let named = state.models.find(model);
     let is_out = |target| {
         let view = state.breakers.view(target, now.tick);
@@ -255,8 +258,7 @@ pub(crate) fn others_may_serve(state: &State, tried: &HashSet<&str>, model: Opti
     };
     state.registry.iter().enumerate().any(|(checked, (slot, entry))| {
         checked == MAX_CHECKED
-            || !tried.contains(&*state.registry.project(entry.project).name)
-                && !tried.contains(entry.data.id.as_str())
+            || !was_tried(&entry.data.id, &state.registry.project(entry.project).name)
                 && entry.data.allows(model)
                 && !state.covering(slot, named).any(is_out)
     })

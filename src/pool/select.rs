@@ -419,9 +419,7 @@ fn take(state: &mut State, selection: &Selection<'_>, (slot, over_assumed): Foun
         state.breakers.begin_trial(*trial, now.tick);
     }
     state.stats.in_flight += 1;
-    if let Some((priority, rank)) = state.rank(slot) {
-        state.scheduler.rerank(slot, priority, rank);
-    }
+    state.rerank(slot);
     Grant {
         slot,
         generation,

@@ -153,6 +153,13 @@ impl State {
         Some((entry.data.priority, entry.rank(self.settings.strategy)))
     }
 
+    /// Moves a ready key in the lists of all models, since its load changed.
+    pub(crate) fn rerank(&mut self, slot: Slot) {
+        if let Some((priority, rank)) = self.rank(slot) {
+            self.scheduler.rerank(slot, priority, rank);
+        }
+    }
+
     /// Returns the breaker targets that cover requests with a key for a model.
     pub(crate) fn covering(&self, slot: Slot, model: ModelIx) -> impl Iterator<Item = Target> + use<> {
         let targets = self.registry.get(slot).map(|entry| {

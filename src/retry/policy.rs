@@ -167,25 +167,25 @@ impl RetryPolicy {
     /// Reports whether enough projects refused the request with the same class and without a clear cause, or all keys
     /// that may serve refused this request alone.
     fn is_callers(&self, attempts: &Attempts, last: &Failure) -> bool {
-        let (unclear, of_request) = (is_unclear(last), is_of_request(last));
-        if !unclear && !of_request {
-            return false;
+        let failed = attempts.iter().filter_map(|attempt| Some((attempt, attempt.outcome().failure()?)));
+        let model = attempts.last().and_then(Attempt::model);
+        if !is_unclear(last) {
+            // The cause is clear: another key of the same project may have the permission or quota that one lacks.
+            let refused = failed.filter(|(_, failure)| failure.scope == Scope::Request);
+            let keys: HashSet<_> = refused.map(|(attempt, _)| attempt.key()).collect();
+            return is_of_request(last) && !self.pool.others_may_serve(model, |key, _| keys.contains(key));
         }
-        let is_equal = |failure: &Failure| failure.class() == last.class() && is_unclear(failure);
-        let same = |failure: &Failure| if unclear { is_equal(failure) } else { failure.scope == Scope::Request };
-        let same = attempts.iter().filter(|attempt| attempt.outcome().failure().is_some_and(same));
-        // If the cause is clear, another key of the same project may have the permission or quota that one lacks.
-        let tried: HashSet<&str> =
-            same.map(|attempt| if unclear { attempt.project() } else { attempt.key().as_str() }).collect();
-        let all = || !self.pool.others_may_serve(&tried, attempts.last().and_then(Attempt::model));
-        let enough = unclear && tried.len() >= SAME_REFUSAL;
+        let refused = failed.filter(|(_, failure)| failure.class() == last.class() && is_unclear(failure));
+        let projects: HashSet<_> = refused.map(|(attempt, _)| attempt.project()).collect();
+        let all = || !self.pool.others_may_serve(model, |_, project| projects.contains(project));
+        let enough = projects.len() >= SAME_REFUSAL;
         match last.status() {
             Some(StatusCode::NOT_FOUND) => enough || all(),
             // Most keys with such an error are dead, unless they have served.
             Some(StatusCode::UNAUTHORIZED) => {
-                enough && (all() || (tried.len() >= IMMEDIATE_KEYS && self.pool.has_served(attempts)))
+                enough && (all() || (projects.len() >= IMMEDIATE_KEYS && self.pool.has_served(attempts)))
             }
-            _ => enough || (of_request && all()),
+            _ => enough || (is_of_request(last) && all()),
         }
     }
 

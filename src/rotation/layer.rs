@@ -10,9 +10,9 @@ use crate::KeyPool;
 /// Gives each request a key of a pool.
 ///
 /// It derives the [`KeyRequest`](crate::KeyRequest) from the head and the
-/// [`CollectedBody`](crate::replay::CollectedBody); one in the request's extensions takes precedence. What it leaves
-/// out is derived. Then it waits for a key, directs the request to the provider's [`Base`](crate::Base), removes the caller's credentials and
-/// adds the key. An `Arc<`[`Lease`](crate::Lease)`>` is an extension of the request, so that a client below can choose
+/// [`CollectedBody`](crate::replay::CollectedBody). One in the request's extensions takes precedence; what it leaves out
+/// is derived. Then it waits for a key, directs the request to the provider's [`Base`](crate::Base), removes the caller's
+/// credentials and adds the key. An `Arc<`[`Lease`](crate::Lease)`>` is an extension of the request, so that a client below can choose
 /// its proxy by [`Lease::exit`](crate::Lease::exit). The key is in use for as long as that client keeps the request's
 /// extensions.
 ///

@@ -5,7 +5,9 @@ use std::{sync::LazyLock, time::Duration};
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
-use tower_keypool::{Anthropic, Gemini, OpenAi, Provider, provider::whole_seconds};
+use tower_keypool::{
+    Anthropic, Error, ErrorKind, Failure, Gemini, OpenAi, Provider, classify::causes, provider::whole_seconds,
+};
 
 use crate::dialect::Dialect;
 
@@ -73,6 +75,30 @@ impl ApiError {
         response.extensions_mut().insert(Cause(self.message));
         response
     }
+}
+
+/// Converts the error of a request that no key could serve, or to which no provider responded.
+impl From<&Error> for ApiError {
+    fn from(error: &Error) -> Self {
+        let status = match error.kind() {
+            ErrorKind::Request if is_body_timeout(error) => StatusCode::REQUEST_TIMEOUT,
+            ErrorKind::Request => StatusCode::BAD_REQUEST,
+            ErrorKind::Unavailable | ErrorKind::Store | ErrorKind::ShutDown => StatusCode::SERVICE_UNAVAILABLE,
+            ErrorKind::Transport if Failure::from_transport(error).code() == Some("timeout") => {
+                StatusCode::GATEWAY_TIMEOUT
+            }
+            ErrorKind::Transport => StatusCode::BAD_GATEWAY,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        // It is not known when the store is back.
+        let soon = (error.kind() == ErrorKind::Store).then_some(Duration::from_secs(1));
+        Self::new(status, error.with_cause()).retry_after(error.retry_after().or(soon))
+    }
+}
+
+/// Reports whether the client stopped sending the body of its request.
+fn is_body_timeout(error: &Error) -> bool {
+    causes(error).any(<dyn std::error::Error>::is::<tower_http::timeout::TimeoutError>)
 }
 
 /// The reason why the gateway refused a request, for the access log.

@@ -60,10 +60,12 @@ impl RedisError {
             ErrorKind::Io if error.is_timeout() => return Self::timed_out(address),
             ErrorKind::Io => {
                 let why = error.to_string();
-                let advice = match () {
-                    () if why.contains("UnknownIssuer") => "; trust the authority of its certificate (`redis_ca_file`)",
-                    () if why.contains("CaUsedAsEndEntity") => "; use a certificate that is not one of an authority",
-                    () => "",
+                let advice = if why.contains("UnknownIssuer") {
+                    "; trust the authority of its certificate (`redis_ca_file`)"
+                } else if why.contains("CaUsedAsEndEntity") {
+                    "; use a certificate that is not one of an authority"
+                } else {
+                    ""
                 };
                 (RedisErrorKind::Unreachable, format!("Redis at {address} cannot be reached: {why}{advice}"))
             }

@@ -138,19 +138,37 @@ fn migrate(connection: &Connection) -> Result<(), SqliteError> {
     Ok(())
 }
 
-/// The device and inode of a file.
-pub(super) type Id = (u64, u64);
+/// The file that was opened. Another one may be at its path later.
+#[derive(Clone)]
+pub(super) struct OpenedFile {
+    path: PathBuf,
+    inode: Option<Inode>,
+}
 
-/// Returns the id of the file at a path.
+/// The device and inode of a file.
+type Inode = (u64, u64);
+
+impl OpenedFile {
+    pub(super) fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), inode: inode(path) }
+    }
+
+    /// Fails if the file was replaced or removed: changes would go to the old file, which nobody else can open.
+    pub(super) fn check(&self) -> Result<(), SqliteError> {
+        let what = "it was replaced or removed; restart the program";
+        if inode(&self.path) == self.inode { Ok(()) } else { Err(SqliteError::new(SqliteErrorKind::Io, what)) }
+    }
+}
+
 #[cfg(unix)]
-pub(super) fn id(path: &Path) -> Option<Id> {
+fn inode(path: &Path) -> Option<Inode> {
     use std::os::unix::fs::MetadataExt;
     fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
 }
 
 /// An open file cannot be replaced.
 #[cfg(not(unix))]
-pub(super) fn id(_: &Path) -> Option<Id> {
+fn inode(_: &Path) -> Option<Inode> {
     None
 }
 

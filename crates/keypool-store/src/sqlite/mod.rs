@@ -39,6 +39,7 @@ pub use secrets::MasterKey;
 pub use tenants::Tenant;
 pub use usage::{UsageQuery, UsageRow};
 
+use file::OpenedFile;
 use secrets::Ciphers;
 use time::{InjectedTime, Time};
 use writer::{Answer, Job, Writer};
@@ -117,8 +118,7 @@ pub struct SqliteStore(Arc<Shared>);
 
 struct Shared {
     path: PathBuf,
-    /// The file that was opened; another one may be at the path later.
-    file: Option<file::Id>,
+    file: OpenedFile,
     options: SqliteOptions,
     time: Time,
     /// The random id that marks this store's records.
@@ -144,10 +144,11 @@ impl SqliteStore {
         };
         let (connection, time, cipher, reader, id) = open().map_err(|error: SqliteError| error.at(&path))?;
         let (jobs, queue) = mpsc::channel();
-        let writer = Writer::new(connection, time.clone(), id, options.busy_timeout);
+        let file = OpenedFile::new(&path);
+        let writer = Writer::new(connection, file.clone(), time.clone(), id, options.busy_timeout);
         let writer = std::thread::Builder::new().name("keypool-sqlite".to_owned()).spawn(move || writer.run(&queue));
         let writer = Some(writer.map_err(|error| SqliteError::io(&path, &error))?);
-        let (file, ciphers, reader, jobs) = (file::id(&path), Ciphers::new(cipher), Mutex::new(reader), Some(jobs));
+        let (ciphers, reader, jobs) = (Ciphers::new(cipher), Mutex::new(reader), Some(jobs));
         Ok(Self(Arc::new(Shared { path, file, options, time, id, ciphers, reader, jobs, writer })))
     }
 
@@ -169,16 +170,12 @@ impl SqliteStore {
     /// Sends a job to the writer; the future resolves to the writer's reply.
     fn ask<T, J: FnOnce(Answer<T>) -> Job>(&self, job: J) -> impl Future<Output = Result<T, SqliteError>> + use<T, J> {
         let (answer, answered) = oneshot::channel();
-        let stopped = || SqliteError::new(SqliteErrorKind::Io, "its writer stopped; restart the program");
-        let jobs = self.0.check_file().map(|()| self.0.jobs.as_ref());
-        let sent = jobs.and_then(|jobs| jobs.and_then(|jobs| jobs.send(job(answer)).ok()).ok_or_else(stopped));
+        let sent = self.0.jobs.as_ref().is_some_and(|jobs| jobs.send(job(answer)).is_ok());
         let shared = Arc::clone(&self.0);
         async move {
-            let answered = match sent {
-                Ok(()) => answered.await.unwrap_or_else(|_| Err(stopped())),
-                Err(error) => Err(error),
-            };
-            answered.map_err(|error| error.at(&shared.path))
+            let answered = if sent { answered.await.ok() } else { None };
+            let stopped = || SqliteError::new(SqliteErrorKind::Io, "its writer stopped; restart the program");
+            answered.unwrap_or_else(|| Err(stopped())).map_err(|error| error.at(&shared.path))
         }
     }
 
@@ -221,7 +218,7 @@ impl SqliteStore {
         work: impl FnOnce() -> Result<T, SqliteError> + Send + 'static,
     ) -> Result<T, SqliteError> {
         let shared = Arc::clone(&self.0);
-        let done = tokio::task::spawn_blocking(move || shared.check_file().and_then(|()| work())).await;
+        let done = tokio::task::spawn_blocking(move || shared.file.check().and_then(|()| work())).await;
         let done = done.unwrap_or_else(|error| Err(SqliteError::new(SqliteErrorKind::Io, error.to_string())));
         done.map_err(|error| error.at(self.path()))
     }
@@ -251,14 +248,6 @@ impl Store for SqliteStore {
             };
             Ok(self.read(read).await?)
         })
-    }
-}
-
-impl Shared {
-    /// Fails if the file was replaced or removed: changes would go to the old file, which nobody else can open.
-    fn check_file(&self) -> Result<(), SqliteError> {
-        let what = "it was replaced or removed; restart the program";
-        if file::id(&self.path) == self.file { Ok(()) } else { Err(SqliteError::new(SqliteErrorKind::Io, what)) }
     }
 }
 

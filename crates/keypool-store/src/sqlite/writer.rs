@@ -14,6 +14,7 @@ use tower_keypool::store::{Changes, Day, Granted, Record, ReserveRequest, Reserv
 
 use super::{
     error::{SqliteError, SqliteErrorKind},
+    file::OpenedFile,
     quota::{LogEntry, Name, Quota},
     records,
     time::Time,
@@ -52,6 +53,7 @@ enum Pending {
 
 pub(super) struct Writer {
     pub(super) connection: Connection,
+    file: OpenedFile,
     pub(super) time: Time,
     /// Start of the current transaction: the time of sliding windows, and the wall clock, which decides days.
     now_ms: i64,
@@ -83,10 +85,10 @@ struct Log {
 }
 
 impl Writer {
-    pub(super) fn new(connection: Connection, time: Time, id: i64, busy_timeout: Duration) -> Self {
+    pub(super) fn new(connection: Connection, file: OpenedFile, time: Time, id: i64, busy_timeout: Duration) -> Self {
         let tries = (busy_timeout.as_millis() / TRY_AGAIN.as_millis()) as u32;
         let (quotas, log, days, entries) = Default::default();
-        Self { connection, time, now_ms: 0, wall_ms: 0, tries, id, quotas, version: -1, log, days, entries }
+        Self { connection, file, time, now_ms: 0, wall_ms: 0, tries, id, quotas, version: -1, log, days, entries }
     }
 
     /// Runs until all senders are dropped.
@@ -163,6 +165,7 @@ impl Writer {
     }
 
     fn begin(&mut self) -> Result<(), SqliteError> {
+        self.file.check()?;
         let mut tries = 0;
         loop {
             match self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([]) {

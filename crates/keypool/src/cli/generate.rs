@@ -20,7 +20,8 @@ use super::{
 };
 use crate::{
     config::{Inputs, ProviderKind},
-    proxy::{check_key::no_answer, handler, pools::ProviderPool},
+    error::ApiError,
+    proxy::{check_key::no_answer, pools::ProviderPool},
 };
 
 /// Maximum time between two pieces of an answer.
@@ -200,7 +201,7 @@ async fn failed(
             1,
             vec![match library(error) {
                 Some(error) if error.kind() == ErrorKind::Transport => no_answer(&provider.pool, error),
-                Some(error) => handler::failure(error).0.message,
+                Some(error) => ApiError::from(error).message,
                 None => message,
             }],
         ));

@@ -14,8 +14,7 @@ use super::{
     output::{Json, count, left, print, print_json, table},
 };
 use crate::{
-    config::Inputs,
-    config::matches,
+    config::{Inputs, matches},
     key_row::{KeyRow, KeyState},
     usage::{self, Sum},
 };

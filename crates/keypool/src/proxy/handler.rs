@@ -13,8 +13,7 @@ use http::{HeaderMap, Method, StatusCode, Uri, header, request::Parts, uri::Path
 use http_body::Body as HttpBody;
 use http_body_util::BodyExt;
 use tower_keypool::{
-    Affinity, Attempts, BoxError, Error, ErrorKind, Failure, KeyRequest, KeyRotationLayer, Provider as _,
-    classify::causes, cooldown, provider::ModelIn,
+    Affinity, Attempts, BoxError, Error, KeyRequest, KeyRotationLayer, Provider as _, cooldown, provider::ModelIn,
 };
 
 use super::{
@@ -186,7 +185,8 @@ where
     let (head, body) = match sent {
         Ok(response) => response.into_parts(),
         Err(error) => {
-            let (error, attempts) = failure(&error);
+            let attempts = error.attempts().clone();
+            let error = ApiError::from(&error);
             return (Err(error), attempts);
         }
     };
@@ -260,27 +260,6 @@ pub fn unreadable_error(head: &http::response::Parts) -> Option<ApiError> {
         if head.status.as_u16() < 400 { (StatusCode::BAD_GATEWAY, "response") } else { (head.status, "error") };
     let message = format!("the provider's {what} cannot be read: its Content-Encoding ({encoding}) was not requested");
     (!cooldown::can_decode(&head.headers)).then(|| ApiError::new(status, message))
-}
-
-/// Converts the error of a request that no key could serve, or to which no provider responded.
-pub fn failure(error: &Error) -> (ApiError, Attempts) {
-    let status = match error.kind() {
-        ErrorKind::Request if is_body_timeout(error) => StatusCode::REQUEST_TIMEOUT,
-        ErrorKind::Request => StatusCode::BAD_REQUEST,
-        ErrorKind::Unavailable | ErrorKind::Store | ErrorKind::ShutDown => StatusCode::SERVICE_UNAVAILABLE,
-        ErrorKind::Transport if Failure::from_transport(error).code() == Some("timeout") => StatusCode::GATEWAY_TIMEOUT,
-        ErrorKind::Transport => StatusCode::BAD_GATEWAY,
-        _ => StatusCode::INTERNAL_SERVER_ERROR,
-    };
-    // It is not known when the store is back.
-    let soon = (error.kind() == ErrorKind::Store).then_some(Duration::from_secs(1));
-    let answer = ApiError::new(status, error.with_cause()).retry_after(error.retry_after().or(soon));
-    (answer, error.attempts().clone())
-}
-
-/// Reports whether the client stopped sending the body of its request.
-fn is_body_timeout(error: &Error) -> bool {
-    causes(error).any(<dyn std::error::Error>::is::<tower_http::timeout::TimeoutError>)
 }
 
 /// Returns how long the client is willing to wait for a key.

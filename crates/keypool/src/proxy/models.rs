@@ -13,12 +13,7 @@ use http_body_util::{BodyExt, Limited};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-use super::{
-    handler::{self, Incoming},
-    pools::ProviderPool,
-    query,
-    route::PathTarget,
-};
+use super::{handler::Incoming, pools::ProviderPool, query, route::PathTarget};
 use crate::{app::AppState, dialect::Dialect, error::ApiError};
 
 /// Maximum age of the cached list.
@@ -163,7 +158,7 @@ async fn all(provider: &Arc<ProviderPool>) -> Result<Vec<Model>, ApiError> {
 
 async fn get(provider: &ProviderPool, path: &str) -> Result<Value, ApiError> {
     let request = Request::get(path).body(Body::empty()).map_err(|error| ApiError::bad_request(error.to_string()))?;
-    let answer = provider.send(request).await.map_err(|error| handler::failure(&error).0)?;
+    let answer = provider.send(request).await.map_err(|error| ApiError::from(&error))?;
     let wrong = |why: String| {
         ApiError::new(StatusCode::BAD_GATEWAY, format!("the models of {} cannot be listed: {why}", provider.name))
     };

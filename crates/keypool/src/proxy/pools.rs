@@ -22,8 +22,7 @@ use super::{
     upstream::{TimedBody, Upstream},
 };
 use crate::{
-    config::matches,
-    config::{Loaded, PoolSettings},
+    config::{Loaded, PoolSettings, matches},
     dialect::Dialect,
     error::ApiError,
     key_sources::{self, Listed},

@@ -546,7 +546,7 @@ async fn object(
             tracing::warn!(name, project, %error, "a resource is left out of a list: its project is unavailable");
             return Ok(None);
         }
-        Err(error) => return Err(handler::failure(&error).0),
+        Err(error) => return Err(ApiError::from(&error)),
     };
     let (head, body) = answer.into_parts();
     let text: Bytes = http_body_util::Limited::new(body, MAX_SEARCHED)

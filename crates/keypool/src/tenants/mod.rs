@@ -20,8 +20,7 @@ use tower_keypool::{
 
 pub use self::quota::Quota;
 use crate::{
-    config::{Loaded, TenantEntry},
-    config::{TokenHash, hash, matches},
+    config::{Loaded, TenantEntry, TokenHash, hash, matches, parse_time},
     error::ApiError,
     store::Stores,
 };
@@ -73,7 +72,7 @@ pub struct Tenant {
 impl Tenant {
     fn new(entry: TenantEntry, hash: TokenHash) -> Self {
         let name = (!entry.name.is_empty()).then(|| entry.name.as_str().into());
-        let expires = entry.expires.as_deref().and_then(crate::config::parse_time);
+        let expires = entry.expires.as_deref().and_then(parse_time);
         Self { name, entry, expires, hash, revoked: CancellationToken::new() }
     }
 
@@ -271,7 +270,7 @@ impl Tenants {
                 let retry_after = error.retry_after().unwrap_or(Duration::from_secs(1));
                 Err(ApiError::new(http::StatusCode::TOO_MANY_REQUESTS, message).retry_after(Some(retry_after)))
             }
-            Err(error) => Err(crate::proxy::handler::failure(&error).0),
+            Err(error) => Err(ApiError::from(&error)),
         }
     }
 

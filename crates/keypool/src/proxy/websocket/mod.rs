@@ -232,7 +232,8 @@ impl LiveSession {
     ) -> Result<Connected, Refused> {
         let key = generate_key();
         let mut answer = provider.send(self.handshake(&key, needs)).await.map_err(|error| {
-            let (error, attempts) = handler::failure(&error);
+            let attempts = error.attempts().clone();
+            let error = ApiError::from(&error);
             let result = RequestResult::of(error.status, &attempts);
             Refused::ByAll(error.into(), result)
         })?;
