@@ -209,7 +209,8 @@ async fn read_only_file_or_folder_is_refused_and_unchanged() {
         }
         chmod(folder.path(), folder_mode);
         let program = folder.path().with_extension("test");
-        fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+        // A file that this process itself writes cannot run while a child of another test has it open.
+        assert!(Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&program).status().unwrap().success());
         let mut child = Command::new(&program);
         child.args(["bad_files::child_without_write_permission", "--exact", "--ignored", "--nocapture"]);
         child.env(FOLDER, folder.path()).current_dir("/");
