@@ -132,7 +132,7 @@ const fn known(
 
 /// Reports whether a list contains a word.
 fn has(list: &str, word: &str) -> bool {
-    list.split_whitespace().any(|one| one == word)
+    list.split_ascii_whitespace().any(|one| one == word)
 }
 
 fn known_paths(dialect: Dialect) -> impl Iterator<Item = &'static KnownPath> {
@@ -151,8 +151,8 @@ impl KnownPath {
 
     /// Reports whether a path, in segments, is this one or below it.
     fn contains(&self, path: &[&str]) -> bool {
-        self.segments().count() <= path.len()
-            && self.segments().zip(path).all(|(known, segment)| known == "*" || known == *segment)
+        self.segments().zip(path).all(|(known, segment)| known == "*" || known == *segment)
+            && self.segments().count() <= path.len()
     }
 
     /// Returns the resource that the value of a field names: by `files/abc`, by a URL of the provider, or by its id
@@ -204,7 +204,7 @@ impl PathName {
 
     /// Reports whether the response to a request other than DELETE may name resources.
     pub fn may_create(&self) -> bool {
-        let is_end = |ends: &str| ends.split_whitespace().any(|end| self.rest.ends_with(end));
+        let is_end = |ends: &str| ends.split_ascii_whitespace().any(|end| self.rest.ends_with(end));
         (self.collection().is_some() && (self.name.is_none() || self.rest.is_empty()))
             || self.known.properties.iter().any(|property| matches!(property, Creates(ends) if is_end(ends)))
     }
