@@ -11,7 +11,7 @@ use std::{
 };
 
 use http::{HeaderMap, StatusCode, header};
-use memchr::memmem::{self, Finder};
+use memchr::memmem::Finder;
 use serde_json::Value;
 
 use self::{
@@ -281,9 +281,10 @@ pub(crate) fn may_be_error(body: &[u8]) -> bool {
     type Finders = LazyLock<Vec<Finder<'static>>>;
     static IN_MEMBERS: Finders = LazyLock::new(|| paths::MEMBERS.iter().map(Finder::new).collect());
     static IN_EVENTS: Finders = LazyLock::new(|| paths::EVENTS.iter().map(Finder::new).collect());
+    static CODE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("code\""));
     let holds = |words: &[Finder<'_>]| words.iter().any(|word| word.find(body).is_some());
     // A short object may be an error that only has a code.
-    let has_code = || body.len() < SHORT && memmem::find(body, b"code\"").is_some();
+    let has_code = || body.len() < SHORT && CODE.find(body).is_some();
     holds(&IN_MEMBERS) || if body.starts_with(b"{") { has_code() } else { holds(&IN_EVENTS) }
 }
 

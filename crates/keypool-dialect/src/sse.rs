@@ -1,5 +1,6 @@
 //! Server-sent events: parsed from chunks that may end anywhere, and written with their data on one line.
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{Error, ErrorKind, fields::merge};
@@ -74,7 +75,7 @@ impl Parser {
 
 /// Writes an event without a name, on one line. Unicode line ends are escaped, because clients that split at all of
 /// them (Python's `splitlines`) would read half an event.
-pub(crate) fn write_data(value: &Value, out: &mut Vec<u8>) {
+pub(crate) fn write_data(value: &impl Serialize, out: &mut Vec<u8>) {
     // Faster than `to_string` of the value, which formats it piece by piece.
     let mut json = serde_json::to_string(value).unwrap_or_default();
     if !json.is_ascii() && json.contains(['\u{85}', '\u{2028}', '\u{2029}']) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
@@ -82,6 +83,25 @@ pub(crate) struct Chat {
     usage: Usage,
 }
 
+/// A completion or a chunk of it. A struct, because most chunks have one word, and a [`Value`] costs more than its text.
+#[derive(Serialize)]
+struct Completion<'a, C> {
+    id: &'a str,
+    object: &'static str,
+    created: i64,
+    model: &'a str,
+    choices: Vec<C>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<Value>,
+}
+
+#[derive(Serialize)]
+struct ChunkChoice {
+    index: u32,
+    delta: Value,
+    finish_reason: Option<&'static str>,
+}
+
 /// One candidate so far. If the response is streamed, only the calls and images are counted.
 struct Choice {
     message: Value,
@@ -97,27 +117,19 @@ impl Chat {
     }
 
     /// Returns a completion or a chunk of it.
-    fn completion(&self, object: &str, choices: Vec<Value>, usage: Option<Value>) -> Value {
+    fn completion<C>(&self, object: &'static str, choices: Vec<C>, usage: Option<Value>) -> Completion<'_, C> {
         let Self { id, reply: Reply { created, model, .. }, .. } = self;
-        let mut value = json!({ "id": id, "object": object, "created": created, "model": model });
-        // Moved, because `json!` copies.
-        value["choices"] = choices.into();
-        if let Some(usage) = usage {
-            value["usage"] = usage;
-        }
-        value
+        Completion { id, object, created: *created, model, choices, usage }
     }
 
-    fn write_chunk(&self, choices: Vec<Value>, usage: Value, out: &mut Vec<u8>) {
+    fn write_chunk<C: Serialize>(&self, choices: Vec<C>, usage: Value, out: &mut Vec<u8>) {
         // The usage is `null` in all chunks but the last.
         let usage = self.reply.include_usage.then_some(usage);
         sse::write_data(&self.completion("chat.completion.chunk", choices, usage), out);
     }
 
-    fn write_delta(&self, index: u32, delta: Value, finish_reason: Option<&str>, out: &mut Vec<u8>) {
-        let mut choice = json!({ "index": index, "delta": null, "finish_reason": finish_reason });
-        choice["delta"] = delta;
-        self.write_chunk(vec![choice], Value::Null, out);
+    fn write_delta(&self, index: u32, delta: Value, finish_reason: Option<&'static str>, out: &mut Vec<u8>) {
+        self.write_chunk(vec![ChunkChoice { index, delta, finish_reason }], Value::Null, out);
     }
 
     /// Returns a candidate. Its first chunk contains the role, and `content` as its text so far.
@@ -206,7 +218,7 @@ impl Writer for Chat {
     fn end(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
         if self.stream {
             if self.reply.include_usage {
-                self.write_chunk(Vec::new(), usage(self.usage), out);
+                self.write_chunk(Vec::<Value>::new(), usage(self.usage), out);
             }
             out.extend_from_slice(b"data: [DONE]\n\n");
             return Ok(());
@@ -221,8 +233,7 @@ impl Writer for Chat {
         };
         let choices: Vec<Value> = std::mem::take(&mut self.choices).into_iter().map(choice).collect();
         let completion = self.completion("chat.completion", choices, Some(usage(self.usage)));
-        out.extend_from_slice(completion.to_string().as_bytes());
-        Ok(())
+        serde_json::to_writer(out, &completion).map_err(|_| Error::bad_upstream())
     }
 
     fn error(&mut self, error: &Error, out: &mut Vec<u8>) {
