@@ -253,7 +253,8 @@ pub(super) const ANSWER: &str = "final_answer";
 pub(super) fn answer_by_call(conversation: &Conversation) -> Option<&Value> {
     let Conversation { tools, tool_choice, format: Format::Schema(schema), .. } = conversation else { return None };
     let is_free = matches!(tool_choice, ToolChoice::Unset | ToolChoice::May(_));
-    let fits = schema["type"] == "object" && tools.iter().all(|tool| tool.name != ANSWER);
+    let is_object = schema["type"] == "object" || schema::of_arguments(Some(schema))["properties"].is_object();
+    let fits = is_object && tools.iter().all(|tool| tool.name != ANSWER);
     (is_free && fits && !tools.is_empty()).then_some(schema)
 }
 

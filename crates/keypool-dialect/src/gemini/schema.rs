@@ -22,11 +22,13 @@ pub(super) fn adapted(schema: &Value) -> Value {
 pub(super) fn of_arguments(schema: Option<&Value>) -> Value {
     let Some(schema) = schema else { return json!({ "type": "object", "properties": {} }) };
     let mut schema = adapted(schema);
-    let place = schema["$ref"].as_str().and_then(|place| place.strip_prefix('#'));
+    let one = schema["anyOf"].as_array().filter(|all| all.len() == 1).map_or(&schema, |all| &all[0]);
+    let place = one["$ref"].as_str().and_then(|place| place.strip_prefix('#'));
     let target = place.and_then(|place| schema.pointer(place)).and_then(Value::as_object).cloned();
     let Some(fields) = schema.as_object_mut() else { return schema };
     if let Some(target) = target {
         fields.shift_remove("$ref");
+        fields.shift_remove("anyOf");
         fields.extend(target);
     }
     let kind = fields.entry("type").or_insert(Value::Null);

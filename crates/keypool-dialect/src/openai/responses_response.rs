@@ -295,7 +295,13 @@ impl Writer for Response {
         self.write("error", event, out);
         let mut response = self.value(false);
         response["status"] = "failed".into();
-        response["error"] = json!({ "code": body["code"], "message": body["message"] });
+        // The codes here are a closed list, except that Codex also knows the first.
+        let code = match body["code"].as_str() {
+            Some(code @ ("context_length_exceeded" | "rate_limit_exceeded")) => code,
+            _ if body["type"] == "invalid_request_error" => "invalid_prompt",
+            _ => "server_error",
+        };
+        response["error"] = json!({ "code": code, "message": body["message"] });
         // Some clients only read this event.
         self.write("response.failed", json!({ "response": response }), out);
     }

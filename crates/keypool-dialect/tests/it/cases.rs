@@ -230,12 +230,12 @@ fn malformed_call_late_in_a_stream_is_an_error_event() {
         assert!(!sent.contains("[DONE]") && !sent.contains("message_stop") && !sent.contains("response.completed"));
         assert!(!sent.contains("\"stop\"") && !sent.contains("end_turn"));
         let message = "malformed (MALFORMED_FUNCTION_CALL)";
-        assert!(
-            streamed
-                .data()
-                .iter()
-                .any(|event| event["error"]["message"].as_str().is_some_and(|said| said.contains(message)))
-        );
+        let events = streamed.data();
+        let says = |event: &Value| event["error"]["message"].as_str().is_some_and(|said| said.contains(message));
+        assert!(events.iter().any(says));
+        // The codes of `response.failed` are a closed list of OpenAI's.
+        let code = &events.last().unwrap()["response"]["error"]["code"];
+        assert_eq!(code.as_str(), (frontend == RESPONSES).then_some("server_error"));
     }
 }
 

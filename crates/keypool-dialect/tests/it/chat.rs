@@ -78,7 +78,8 @@ fn sampling_options_are_translated() {
 
 #[test]
 fn older_models_return_json_beside_tools_as_a_call() {
-    let schema = json!({ "type": "object", "properties": { "answer": { "type": "integer" } } });
+    let object = json!({ "type": "object", "properties": { "answer": { "type": "integer" } } });
+    let schema = json!({ "allOf": [{ "$ref": "#/definitions/n" }], "definitions": { "n": object } });
     let format = json!({ "type": "json_schema", "json_schema": { "name": "n", "schema": schema } });
     let more = json!({ "model": "gemini-2.5-flash", "tools": [tool(CHAT, "f")], "response_format": format });
     let request = parse(CHAT, &hello(CHAT, &more)).unwrap();

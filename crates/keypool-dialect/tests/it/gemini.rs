@@ -93,6 +93,10 @@ fn arguments_of_a_function_are_an_object() {
             json!({ "$ref": "#/$defs/A", "$defs": { "A": { "type": "object", "required": ["a"] } } }),
             r#"{"$defs":{"A":{"type":"object","required":["a"]}},"type":"object","required":["a"]}"#,
         ),
+        (
+            json!({ "$ref": "#/definitions/A", "definitions": { "A": { "type": "object" } } }),
+            r#"{"definitions":{"A":{"type":"object"}},"type":"object"}"#,
+        ),
         // Gemini tells the caller what is wrong.
         (json!({ "type": "string" }), r#"{"type":"string"}"#),
     ] {
