@@ -242,9 +242,12 @@ async fn resources_are_found_until_they_expire() {
     let folder = tempfile::tempdir().unwrap();
     let time = Time::new(NOON);
     let store = time.open(&folder.path().join("keypool.db"));
-    for (name, tenant, expires_ms) in
-        [("files/a", Some("t-1"), Some(NOON + 1_000)), ("files/b", Some("t-2"), None), ("batches/c", Some("t-1"), None)]
-    {
+    for (name, tenant, expires_ms) in [
+        ("files/a", Some("t"), Some(NOON + 1_000)),
+        ("files/b", Some("t"), None),
+        ("batches/c", Some("t"), None),
+        ("files/d", None, None),
+    ] {
         let mut resource = Resource::new(name, "project");
         resource.tenant = tenant.map(str::to_owned);
         resource.expires_ms = expires_ms;
@@ -254,14 +257,14 @@ async fn resources_are_found_until_they_expire() {
         let found = store.resources(prefix, tenant, after, 10).await.unwrap();
         found.into_iter().map(|resource| resource.name).collect::<Vec<_>>()
     };
-    assert_eq!(names("files/", None, "").await, ["files/a", "files/b"]);
-    assert_eq!(names("files/", None, "files/a").await, ["files/b"]);
-    assert_eq!(names("", Some("t-1"), "").await, ["batches/c", "files/a"]);
+    assert_eq!(names("files/", Some("t"), "").await, ["files/a", "files/b"]);
+    assert_eq!(names("files/", Some("t"), "files/a").await, ["files/b"]);
+    assert_eq!(names("", None, "").await, ["files/d"]);
     let found = store.resource("files/a").await.unwrap().unwrap();
-    assert_eq!((found.project.as_str(), found.tenant.as_deref()), ("project", Some("t-1")));
+    assert_eq!((found.project.as_str(), found.tenant.as_deref()), ("project", Some("t")));
     time.advance(Duration::from_secs(1));
     assert_eq!(store.resource("files/a").await.unwrap(), None);
-    assert_eq!(names("files/", None, "").await, ["files/b"]);
+    assert_eq!(names("files/", Some("t"), "").await, ["files/b"]);
     assert!(store.remove_resource("files/b").await.unwrap());
     assert_eq!(store.resource("files/b").await.unwrap(), None);
 }
