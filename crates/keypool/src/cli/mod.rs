@@ -169,12 +169,6 @@ fn described(error: &anyhow::Error) -> String {
     causes.fold(error.to_string(), |all, cause| if all.contains(&cause) { all } else { format!("{all}: {cause}") })
 }
 
-/// Parses a number of an option that is at least 1.
-fn positive<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
-    let number = text.parse().ok().filter(|number| *number > 0).ok_or("expected a whole number, 1 or more")?;
-    T::try_from(number).map_err(|_| format!("expected at most {}", u64::MAX >> (64 - 8 * size_of::<T>())))
-}
-
 /// Returns the text of an option, which `@FILE` reads from a file.
 fn text_or_file(option: &str, given: Option<&str>) -> anyhow::Result<Option<String>> {
     let Some(text) = given else { return Ok(None) };

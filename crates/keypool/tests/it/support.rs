@@ -50,6 +50,12 @@ pub fn program(folder: &Path) -> Command {
     command
 }
 
+/// Sends a signal by its name, such as `TERM`.
+pub fn signal(child: &Child, name: &str) {
+    let sent = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status();
+    assert!(sent.expect("kill runs").success());
+}
+
 /// A running gateway, which is killed when dropped.
 pub struct Gateway {
     child: Child,
@@ -152,10 +158,8 @@ impl Gateway {
         self.child.id()
     }
 
-    /// Sends a signal by its name, such as `TERM`.
     pub fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status();
-        assert!(sent.expect("kill runs").success());
+        signal(&self.child, name);
     }
 
     /// Waits at most 60 s for the program to end.
