@@ -180,7 +180,7 @@ fn text_or_file(option: &str, given: Option<&str>) -> anyhow::Result<Option<Stri
     text.map(Some).map_err(|error| output::wrong(format!("{option} {file}: {error}")))
 }
 
-/// Runs a command on a runtime with this number of worker threads; the default is one per core.
+/// Runs a command on a runtime with this number of worker threads; the default is `TOKIO_WORKER_THREADS`, or one per core.
 fn block_on<T>(threads: Option<usize>, command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     if let Some(threads) = threads {

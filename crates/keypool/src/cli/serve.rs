@@ -84,7 +84,7 @@ impl Serve {
         self.set(&mut inputs);
         let loaded = inputs.load()?;
         let _log = telemetry::start(&loaded)?;
-        block_on(loaded.config.gateway.threads, serve(inputs, loaded))?;
+        block_on(None, serve(inputs, loaded))?;
         Ok(ExitCode::SUCCESS)
     }
 

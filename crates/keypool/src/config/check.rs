@@ -129,9 +129,6 @@ impl Checker<'_> {
                 self.problem(setting, "expected more than 0");
             }
         }
-        if gateway.threads.is_some_and(|threads| !(1..=1_024).contains(&threads)) {
-            self.problem("gateway.threads", "expected a whole number, 1 to 1024");
-        }
         if batch.temperature.is_some_and(|temperature| !(0.0..=2.0).contains(&temperature)) {
             self.problem("batch.temperature", "expected a number from 0 to 2");
         }
