@@ -103,8 +103,8 @@ fn read_at_start(config: &Config) -> Config {
 pub fn watch(app: AppState, certificate: Option<Certificate>, mut files: Files) -> impl Future<Output = ()> + Send {
     let mut hang_ups = HangUps::new();
     let mut revision = Revision::first(&app.stores);
-    // The error of the last reload. Its cause may be a missing file that only the new configuration names, which is not
-    // watched, so the configuration is loaded again until it has another error or none.
+    // The error of the last reload. The missing file may be named only by the new configuration, so no file change would
+    // start another reload. It is tried until the error changes.
     let mut error = None;
     async move {
         let mut poll = tokio::time::interval(POLL);

@@ -11,7 +11,7 @@ use http::{HeaderMap, StatusCode};
 use keypool_store::{SqliteStore, sqlite::StoredKey};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use tower_keypool::{ErrorClass, KeyId, Scope, Secret};
+use tower_keypool::{ErrorClass, Key, KeyId, Scope, Secret};
 
 use super::{
     body::{Body, Params},
@@ -338,11 +338,10 @@ pub async fn test(
 /// Checks that a secret is not known yet.
 async fn check_is_new(app: &App, secret: &Secret) -> Result<(), ApiError> {
     let (loaded, text) = (app.loaded.load_full(), secret.expose());
-    for provider in app.pools.iter() {
-        let listed = app.pools.listed(&loaded, &app.stores, provider).await.map_err(ApiError::failed)?;
-        if let Some(key) = listed.iter().find(|key| key.has_secret(text)) {
-            let place = key.label_text().unwrap_or("the configuration");
-            return Err(ApiError::conflict(format!("this key exists already as {}, listed in {place}", key.id())));
+    for (_, listed) in key_sources::all(&loaded, &app.stores).await.map_err(ApiError::failed)? {
+        if let Some(id) = listed.keys.iter().find(|key| key.has_secret(text)).map(Key::id) {
+            let place = listed.place(&id);
+            return Err(ApiError::conflict(format!("this key exists already as {id}, listed in {place}")));
         }
     }
     // A skipped key is in no pool.
@@ -362,13 +361,9 @@ async fn holds_secret(app: &App, text: &str) -> Result<bool, ApiError> {
     if tokens.any(|token| text.contains(token)) {
         return Ok(true);
     }
-    for provider in app.pools.iter() {
-        let listed = app.pools.listed(&loaded, &app.stores, provider).await.map_err(ApiError::failed)?;
-        if text.split(is_separator).any(|word| listed.iter().any(|key| key.has_secret(word))) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    let all = key_sources::all(&loaded, &app.stores).await.map_err(ApiError::failed)?;
+    let keys = || all.iter().flat_map(|(_, listed)| &listed.keys);
+    Ok(text.split(is_separator).any(|word| keys().any(|key| key.has_secret(word))))
 }
 
 /// Checks that keys are sent where the configuration says.
