@@ -181,8 +181,8 @@ pub async fn usage(State(app): State<AppState>, Params(query): Params<UsageQuery
     let sqlite = super::database(&app)?;
     let zone = if query.by == UsageBy::Tenant { "UTC" } else { app.pools.own().pool.provider().zone() };
     let today = usage::today(zone);
-    let date = |name: &str, text: &Option<String>, usual: i32| match text {
-        None => Ok(usual),
+    let date = |name: &str, text: &Option<String>, default: i32| match text {
+        None => Ok(default),
         Some(text) => text
             .parse()
             .map(usage::days_of)

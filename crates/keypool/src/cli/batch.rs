@@ -209,9 +209,9 @@ impl Batch {
     }
 
     fn engine(&self, client: &Client, settings: &BatchSection, provider: ProviderKind) -> anyhow::Result<Engine> {
-        let usual = (provider == ProviderKind::Gemini).then(|| "gemini-2.5-flash".to_owned());
+        let default = (provider == ProviderKind::Gemini).then(|| "gemini-2.5-flash".to_owned());
         // Without a model of the run, each task must name one.
-        let model = settings.model.clone().or(usual).unwrap_or_default();
+        let model = settings.model.clone().or(default).unwrap_or_default();
         let mut options = PromptOptions::new();
         if let Some(system) = &settings.system {
             options = options.system(system.as_str());

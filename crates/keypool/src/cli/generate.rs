@@ -74,8 +74,8 @@ impl Generate {
         block_on(Some(2), async {
             self.source.check_files()?;
             let opened = Opened::open(&inputs).await?;
-            let usual = (opened.loaded.config.gateway.provider == ProviderKind::Gemini).then_some("gemini-2.5-flash");
-            let model = self.model.as_deref().or(usual).filter(|model| !model.is_empty());
+            let default = (opened.loaded.config.gateway.provider == ProviderKind::Gemini).then_some("gemini-2.5-flash");
+            let model = self.model.as_deref().or(default).filter(|model| !model.is_empty());
             let model = model.ok_or_else(|| wrong("no model is set: use --model"))?;
             let mut prompt = Prompt::text(prompt).model(model);
             if let Some(system) = system {

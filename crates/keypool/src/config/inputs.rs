@@ -50,7 +50,7 @@ pub struct Inputs {
 impl Inputs {
     /// Uses the file that is given, or else the first of these: `KEYPOOL_CONFIG`, `./keypool.toml`, the user's file.
     pub fn new(file: Option<PathBuf>, environment: Environment) -> Self {
-        let file = file.or_else(|| usual_file(&environment));
+        let file = file.or_else(|| default_file(&environment));
         Self { file, environment, options: Vec::new() }
     }
 
@@ -177,7 +177,7 @@ fn toml_list<'a>(items: impl Iterator<Item = &'a str>) -> String {
 }
 
 /// Returns the configuration file that is used if none is named.
-fn usual_file(environment: &Environment) -> Option<PathBuf> {
+fn default_file(environment: &Environment) -> Option<PathBuf> {
     if let Some(named) = environment.get("KEYPOOL_CONFIG") {
         return Some(PathBuf::from(named));
     }
