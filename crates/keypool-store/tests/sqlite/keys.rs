@@ -243,10 +243,10 @@ async fn resources_are_found_until_they_expire() {
     let time = Time::new(NOON);
     let store = time.open(&folder.path().join("keypool.db"));
     for (name, tenant, expires_ms) in [
-        ("files/a", Some("t"), Some(NOON + 1_000)),
-        ("files/b", Some("t"), None),
-        ("batches/c", Some("t"), None),
-        ("files/d", None, None),
+        ("f/a", Some("t"), Some(NOON + 1_000)),
+        ("f/b", Some("t"), None),
+        ("b/c", Some("t"), None),
+        ("f/d", None, None),
     ] {
         let mut resource = Resource::new(name, "project");
         resource.tenant = tenant.map(str::to_owned);
@@ -257,16 +257,16 @@ async fn resources_are_found_until_they_expire() {
         let found = store.resources(prefix, tenant, after, 10).await.unwrap();
         found.into_iter().map(|resource| resource.name).collect::<Vec<_>>()
     };
-    assert_eq!(names("files/", Some("t"), "").await, ["files/a", "files/b"]);
-    assert_eq!(names("files/", Some("t"), "files/a").await, ["files/b"]);
-    assert_eq!(names("", None, "").await, ["files/d"]);
-    let found = store.resource("files/a").await.unwrap().unwrap();
+    assert_eq!(names("f/", Some("t"), "").await, ["f/a", "f/b"]);
+    assert_eq!(names("f/", Some("t"), "f/a").await, ["f/b"]);
+    assert_eq!(names("", None, "").await, ["f/d"]);
+    let found = store.resource("f/a").await.unwrap().unwrap();
     assert_eq!((found.project.as_str(), found.tenant.as_deref()), ("project", Some("t")));
     time.advance(Duration::from_secs(1));
-    assert_eq!(store.resource("files/a").await.unwrap(), None);
-    assert_eq!(names("files/", Some("t"), "").await, ["files/b"]);
-    assert!(store.remove_resource("files/b").await.unwrap());
-    assert_eq!(store.resource("files/b").await.unwrap(), None);
+    assert_eq!(store.resource("f/a").await.unwrap(), None);
+    assert_eq!(names("f/", Some("t"), "").await, ["f/b"]);
+    assert!(store.remove_resource("f/b").await.unwrap());
+    assert_eq!(store.resource("f/b").await.unwrap(), None);
 }
 
 #[tokio::test]

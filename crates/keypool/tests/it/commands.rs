@@ -11,7 +11,7 @@ use gemini_sim::{GeminiSim, Limits, Project, Refusal};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{GENERATE, Gateway, Upstream, hello, key, post, program, reply, signal, sim};
+use crate::support::{GENERATE, Gateway, Upstream, end, hello, key, post, program, reply, signal, sim};
 
 /// A temporary home directory with the program's files.
 struct Home(TempDir);
@@ -397,8 +397,6 @@ fn wrong_options_are_named() {
     home.write("prompts.txt", "hello\n");
     home.write("mk", "abc");
     home.run(&["usage", "--day", "today"]).wrong("expected a day, such as 2026-06-15");
-    home.run(&["generate", "x", "--max-output-tokens", "abc"]).wrong("--max-output-tokens");
-    home.run(&["batch", "prompts.txt", "--concurrency", "0"]).wrong("--concurrency");
     home.run(&["batch", "prompts.txt", "--max-output-tokens", "0"]).wrong("0 is not in 1..");
     home.run(&["batch", "prompts.txt", "--system", "@"]).wrong("--system @: the name of a file is missing");
     home.run(&["generate", "x", "--model", ""]).wrong("--model");
@@ -470,7 +468,6 @@ async fn usage_is_shown_by_key_project_model_and_day() {
     assert_eq!(csv.lines().next(), Some("day,requests,input_tokens,output_tokens"));
     assert_eq!(csv.lines().count(), 2, "{csv}");
     assert_eq!(home.json(&["usage", "--day", "2001-01-01"]), serde_json::json!([]));
-    home.run(&["usage", "--day", "yesterday"]).wrong("--day");
     assert_eq!(by_id(&home.json(&["keys"]), "one")["used_today"], 2);
     assert_eq!(home.json(&["stats"])["today"]["requests"], 2);
 }
@@ -956,9 +953,8 @@ async fn admin() -> Upstream {
         let body = match request.uri().path() {
             "/-/admin/requests/abc" => serde_json::json!({
                 "id": "abc", "at_ms": 0, "method": "POST", "path": GENERATE, "status": 499, "milliseconds": 7,
-                "cause": "the client left before the response",
                 "attempts": [{ "key": "k-1", "project": "p", "model": "m", "class": "key_rejected", "status": 400,
-                    "message": "API key not valid", "milliseconds": 3 }] }),
+                    "message": "API key not valid", "milliseconds": 3 }], "cause": "the client left" }),
             "/-/admin/snapshot" => serde_json::json!({ "pools": [{ "name": "gemini",
                 "keys": [{ "id": "k-1", "project": "p", "tier": "free", "state": "partly", "limits": [
                     { "model": "gemini-2.5-flash", "unit": "requests", "span": "minute", "limit": 10, "used": 10,
@@ -976,8 +972,8 @@ async fn request_is_explained_by_the_gateway() {
     let home = Home::new();
     let explain = |id: &str, url: &str| run_in(home.path(), &["explain", id, "--admin", url], "", &ADMIN);
     let done = explain("abc", &admin.url).good();
-    assert!(done.out.contains("k-1") && done.out.contains("key rejected"), "{}", done.out);
-    assert!(!done.out.contains("token") && done.out.contains("\ncause: the client left"), "{}", done.out);
+    assert!(done.out.contains("\ncause: the client left") && done.out.contains("key rejected"), "{}", done.out);
+    assert!(done.out.contains("k-1") && !done.out.contains("token"), "{}", done.out);
     let done = explain("other", &admin.url);
     assert_eq!(done.code, 1);
     assert!(done.err.contains("not remembered"), "{}", done.err);
@@ -1038,7 +1034,7 @@ fn signals_end_commands_that_wait_for_a_response() {
         let mut child = program(home.path()).args(arguments).envs(ADMIN).spawn().expect("the program starts");
         let _connection = silent.accept().expect("a connection");
         signal(&child, name);
-        assert_eq!(child.wait().expect("the program ends").code(), Some(code), "{arguments:?}, {name}");
+        assert_eq!(end(&mut child).and_then(|status| status.code()), Some(code), "{arguments:?}, {name}");
     }
 }
 
@@ -1111,8 +1107,7 @@ async fn key_that_is_added_during_a_batch_is_used() {
     answered(2).await;
     home.add(2, &["--rpd", "1"]);
     answered(3).await;
-    let status = tokio::task::spawn_blocking(move || batch.wait()).await.expect("no panic").expect("the program ends");
-    assert_eq!(status.code(), Some(0));
+    assert_eq!(end(&mut batch).and_then(|status| status.code()), Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -1131,8 +1126,7 @@ async fn sigterm_ends_a_batch_after_the_requests_in_flight() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     signal(&batch, "TERM");
-    let status = tokio::task::spawn_blocking(move || batch.wait()).await.expect("no panic").expect("the program ends");
-    assert_eq!(status.code(), Some(130));
+    assert_eq!(end(&mut batch).and_then(|status| status.code()), Some(130));
     let answers = std::fs::read_to_string(home.path().join("answers.jsonl")).expect("results");
     let arrivals = slow.report().total.arrivals;
     assert_eq!(answers.lines().count() as u64, arrivals, "each sent request has a result");
@@ -1273,12 +1267,5 @@ async fn batch_ends_while_standard_input_is_open() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     signal(&batch, "TERM");
-    for _ in 0..100 {
-        if let Some(status) = batch.try_wait().expect("a child process") {
-            return assert_eq!(status.code(), Some(130));
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    batch.kill().expect("the program runs");
-    panic!("the program waits for standard input");
+    assert_eq!(end(&mut batch).and_then(|status| status.code()), Some(130), "the program waits for standard input");
 }
