@@ -96,7 +96,7 @@ pub(super) fn check(
         proxies,
         tenant_hashes,
         origins: origins.clone(),
-        usual_key_file: super::loaded::usual_key_file(),
+        default_key_file: super::loaded::default_key_file(),
     };
     let mut problems = problems.into_iter().chain(providers(&loaded, &places)).collect::<Vec<_>>();
     problems.sort_by_key(|problem| places.line(&problem.place));

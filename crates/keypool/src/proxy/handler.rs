@@ -91,7 +91,7 @@ async fn serve(
     } else {
         let limit = app.settings().replay_limit();
         let body = body::collect(body, limit, app.settings().body_timeout.0).await?;
-        body::unpacked(&mut head.headers, body, limit)?
+        body::decompress_request(&mut head.headers, body, limit)?
     };
     let model = named_model(app, &route, &head, &body);
     if model.is_none() && route.endpoint != Endpoint::Upload {
