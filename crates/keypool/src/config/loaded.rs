@@ -229,6 +229,11 @@ impl PoolSettings {
         destination(self) == destination(other)
     }
 
+    /// Returns the header that carries the key, if it is configured.
+    pub fn header(&self) -> Option<&str> {
+        self.config.header.as_deref()
+    }
+
     /// Creates an empty list of keys of this provider.
     pub fn no_keys(&self) -> LoadedKeys {
         LoadedKeys::of(&self.config)
@@ -262,6 +267,7 @@ fn usual_models(kind: ProviderKind) -> &'static [&'static str] {
         ProviderKind::Gemini => &["gemini-*", "gemma-*", "imagen-*", "veo-*", "text-embedding-004", "models/*"],
         ProviderKind::OpenAi => &[
             "gpt-*",
+            "ft:*",
             "o1*",
             "o3*",
             "o4*",
@@ -274,6 +280,8 @@ fn usual_models(kind: ProviderKind) -> &'static [&'static str] {
             "omni-moderation-*",
             "codex-*",
             "sora-*",
+            "davinci-002",
+            "babbage-002",
         ],
         ProviderKind::Anthropic => &["claude-*"],
         ProviderKind::ApiKeyHeader => &[],
