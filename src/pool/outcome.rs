@@ -164,8 +164,11 @@ fn fail(state: &mut State, grant: &Grant, failure: &Failure, now: Now) {
     let times = Times { now: now.tick, started: grant.started, midnight: midnight(state, grant, project, now), paused };
     let Some(phase) = state.breakers.fail(target, failure, times) else { return };
     publish_opened(state, target, phase, failure, &grant.key.id, now);
-    // Keys that waited for the trial's outcome now wait for the cooldown.
-    state.unpark(target);
+    match phase {
+        Phase::Disabled => state.reopen(target),
+        // Keys that waited for the trial's outcome now wait for the cooldown.
+        _ => state.unpark(target),
+    }
 }
 
 /// Counts a failure. Returns whether it applies to the key, as it is now.

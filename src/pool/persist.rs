@@ -195,8 +195,9 @@ fn apply(state: &mut State, records: &[Record], now: Now) {
                     // Another process replaced the disabling by a cooldown, which has ended.
                     state.breakers.half_open(target, now.tick);
                 }
-                if left.is_some() {
-                    state.unpark(target);
+                match left {
+                    Some(_) => state.unpark(target),
+                    None => state.reopen(target),
                 }
             }
             Record::Closed { target: name } => {

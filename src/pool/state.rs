@@ -196,7 +196,8 @@ impl State {
         }
     }
 
-    /// Makes all keys ready that a breaker covers, since it closed early.
+    /// Makes all keys ready that a breaker covers, so that they are checked again: it closed early, or it disables keys that
+    /// wait for a limit.
     pub(crate) fn reopen(&mut self, target: Target) {
         self.unpark(target);
         let slots: Vec<Slot> = match target {

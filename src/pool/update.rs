@@ -118,6 +118,7 @@ impl KeyPool {
         self.change(|state, now| {
             let target = Target::Key(find(state, key)?);
             state.breakers.disable(target, reason, now.tick);
+            state.reopen(target);
             super::persist::persist_breaker(state, target, now);
             let target = state.name_of(target).to_string();
             let message = Some(reason.into());

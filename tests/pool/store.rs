@@ -525,6 +525,23 @@ async fn breaker_of_a_model_without_room_does_not_close_other_models() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn disabled_keys_are_not_reported_as_at_their_limit() {
+    let store = Scripted::granting();
+    let limits = Limits::new().per_day(1);
+    let pool = builder().keys((0..3).map(key)).limits(M, limits).store(store.clone()).open().await.unwrap();
+    let reasons = async || pool.acquire(M).await.unwrap_err().as_unavailable().unwrap().reasons().to_vec();
+    let leases = [pool.acquire(M).await.unwrap(), pool.acquire(M).await.unwrap(), pool.acquire(M).await.unwrap()];
+    assert_eq!(reasons().await, [(Reason::DailyLimit, 3)]);
+    tokio::time::sleep(secs(1)).await;
+    leases[0].report(&Failure::new(ErrorClass::KeyRejected).into());
+    pool.disable(leases[1].key(), "by hand").unwrap();
+    let target = BreakerTarget::Key(leases[2].key().clone());
+    store.0.others.lock().unwrap().push(Record::Open { target, until_ms: None, class: None, reason: None });
+    tokio::time::sleep(secs(2)).await;
+    assert_eq!(reasons().await, [(Reason::Disabled, 3)]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn stored_state_applies_to_a_key_that_is_added_later() {
     let store = Scripted::granting();
     let disabled = Record::Open {

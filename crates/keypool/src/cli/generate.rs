@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     config::{Inputs, ProviderKind},
+    dialect::Dialect,
     error::ApiError,
     proxy::{check_key::no_answer, pools::ProviderPool},
 };
@@ -103,7 +104,7 @@ impl Generate {
 }
 
 async fn answer(opened: &Opened, model: &str, prompt: &Prompt, json: bool) -> anyhow::Result<ExitCode> {
-    let provider = opened.pools.of_model(model).unwrap_or_else(|| opened.pools.own());
+    let provider = opened.pools.of_model(model, Dialect::Gemini).unwrap_or_else(|| opened.pools.own());
     let client = opened.client(provider, TIMEOUT)?;
     let began = Instant::now();
     let mut text = String::new();

@@ -15,7 +15,7 @@ use super::{
     key_options::{self, KeyOptions},
     key_rows::SHORT,
     opened::{Opened, Source},
-    output::{Json, plain, print, print_json, quoted, short, table, wrong},
+    output::{Json, plain, print, print_json, quoted, table, wrong},
 };
 use crate::{
     config::Inputs,
@@ -209,7 +209,7 @@ async fn list(opened: &Opened, json: bool) -> anyhow::Result<ExitCode> {
             [row.why(SHORT), row.advice()].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" → ");
         let used = row.used_today.map_or_else(|| "-".to_owned(), |used| used.to_string());
         let project = if row.project == row.id { "-".to_owned() } else { row.project.clone() };
-        [row.id.clone(), short(&row.listed_at, 40), project, row.state.as_str().to_owned(), used, row.used(), why]
+        [row.id.clone(), row.listed_at.clone(), project, row.state.as_str().to_owned(), used, row.used(), why]
     });
     print(table(["key", "listed at", "project", "state", "today", "used/limit", "why, time left, what to do"], cells));
     Ok(ExitCode::SUCCESS)

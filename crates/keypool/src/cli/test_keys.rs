@@ -122,14 +122,25 @@ impl TestKeys {
             let to_do = if key.disabled { Some("disabled now") } else { key.advice };
             let why = [Some(why), to_do.map(str::to_owned)].into_iter().flatten().collect::<Vec<_>>().join(" → ");
             let models = key.models.map_or_else(|| "-".to_owned(), |models| models.to_string());
-            [key.id.clone(), short(&key.listed_at, 40), verdict.to_owned(), models, why]
+            [key.id.clone(), key.provider.clone(), key.listed_at.clone(), verdict.to_owned(), models, why]
         });
-        print(table(["key", "listed at", "verdict", "models", "why, what to do"], cells));
+        let names = ["key", "provider", "listed at", "verdict", "models", "why, what to do"];
+        let is_of_one = found.iter().all(|key| key.provider == found[0].provider);
+        print(if is_of_one {
+            table(without_provider(names), cells.map(without_provider))
+        } else {
+            table(names, cells)
+        });
         print(format_args!(
             "{}: {good} good, {at_limit} good at their limits, {bad} bad, {untested} not tested",
             count(found.len(), "key")
         ));
     }
+}
+
+/// Removes the provider from a row.
+fn without_provider<T>([key, _, place, verdict, models, why]: [T; 6]) -> [T; 5] {
+    [key, place, verdict, models, why]
 }
 
 /// Tests one key.

@@ -69,7 +69,9 @@ pub struct PoolSettings {
     /// The provider's name.
     pub name: String,
     pub kind: ProviderKind,
-    /// Models whose requests go to this provider. Empty for the gateway's own provider, which gets all other models.
+    /// Whether it is the gateway's own provider, which gets the models that no other provider lists.
+    is_own: bool,
+    /// Models whose requests go to this provider.
     pub models: Vec<String>,
     pub fallback: Vec<String>,
     config: PoolConfig,
@@ -101,6 +103,7 @@ impl Loaded {
         let own = PoolSettings {
             name: gateway.provider.as_str().to_owned(),
             kind: gateway.provider,
+            is_own: true,
             models: Vec::new(),
             fallback: config.pool.fallback.clone(),
             config: own,
@@ -120,6 +123,7 @@ impl Loaded {
             PoolSettings {
                 name,
                 kind: entry.kind,
+                is_own: false,
                 models: entry.models.clone().unwrap_or_else(default),
                 fallback: entry.fallback.clone(),
                 config: pool,
@@ -185,7 +189,7 @@ impl Loaded {
             _ => key,
         };
         // All providers share one store, so projects have their provider's name as a prefix, except the gateway's own.
-        if settings.models.is_empty() {
+        if settings.is_own {
             return key;
         }
         let project = key.project_name().map_or_else(|| key.id().to_string(), str::to_owned);
@@ -206,8 +210,7 @@ impl PoolSettings {
     pub fn sources(&self) -> String {
         let files = self.key_files().filter(|file| file.is_file()).map(|file| file.display().to_string());
         let mut sources: Vec<String> = files.collect();
-        let is_own = self.models.is_empty();
-        if is_own && self.config.key_files.is_empty() {
+        if self.is_own && self.config.key_files.is_empty() {
             sources.push(DEFAULT_KEY_FILE.to_owned());
         }
         if self.config.key_variables != Some(false) {
@@ -215,16 +218,21 @@ impl PoolSettings {
             sources.push(format!("variables such as {prefix}_API_KEY"));
         }
         sources.push("the configuration".to_owned());
-        sources.extend(is_own.then(|| "the database".to_owned()));
+        sources.extend(self.is_own.then(|| "the database".to_owned()));
         sources.join(", ")
     }
 
     /// Reports whether keys of both pools are sent to the same provider, with the same header.
     pub fn sends_like(&self, other: &Self) -> bool {
         let destination = |settings: &Self| {
-            (settings.kind, settings.models.is_empty(), settings.config.base.clone(), settings.config.header.clone())
+            (settings.kind, settings.is_own, settings.config.base.clone(), settings.config.header.clone())
         };
         destination(self) == destination(other)
+    }
+
+    /// Returns the header that carries the key, if it is configured.
+    pub fn header(&self) -> Option<&str> {
+        self.config.header.as_deref()
     }
 
     /// Creates an empty list of keys of this provider.
@@ -260,6 +268,7 @@ fn default_models(kind: ProviderKind) -> &'static [&'static str] {
         ProviderKind::Gemini => &["gemini-*", "gemma-*", "imagen-*", "veo-*", "text-embedding-004", "models/*"],
         ProviderKind::OpenAi => &[
             "gpt-*",
+            "ft:*",
             "o1*",
             "o3*",
             "o4*",
@@ -272,6 +281,8 @@ fn default_models(kind: ProviderKind) -> &'static [&'static str] {
             "omni-moderation-*",
             "codex-*",
             "sora-*",
+            "davinci-002",
+            "babbage-002",
         ],
         ProviderKind::Anthropic => &["claude-*"],
         ProviderKind::ApiKeyHeader => &[],

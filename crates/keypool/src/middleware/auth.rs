@@ -17,7 +17,7 @@ use crate::{
     middleware::access_log::{Progress, is_own_page},
     proxy::{
         query,
-        route::{Route, decoded},
+        route::{Endpoint, PathTarget, Route, decoded},
         uploads,
     },
     tenants::Tenant,
@@ -49,9 +49,17 @@ pub async fn authenticate(State(app): State<AppState>, request: Request, next: N
 /// 404 for a path of no API, 401 without a valid token, and 503 if the owner of an upload cannot be looked up; each
 /// with the dialect of the response.
 async fn identified(app: &AppState, head: &mut Parts) -> Result<Authenticated, (Dialect, ApiError)> {
-    let route = Route::of(head)?;
+    let mut route = Route::of(head)?;
+    let named = if let PathTarget::Named(name) = &route.target { app.pools.named(name) } else { None };
+    // Only Gemini's API has clients of other dialects: the header decides nothing about other APIs.
+    if let Some(provider) = named.filter(|provider| provider.dialect != Dialect::Gemini)
+        && matches!(route.endpoint, Endpoint::Other | Endpoint::Models(_))
+    {
+        route.dialect = provider.dialect;
+    }
     let dialect = route.dialect;
-    let known = tokens(head).filter_map(|token| Some((app.tenants.find(&token)?, token)));
+    let header = named.and_then(|provider| provider.settings.header());
+    let known = tokens(head, header).filter_map(|token| Some((app.tenants.find(&token)?, token)));
     let found = known.min_by_key(|(tenant, _)| tenant.is_expired());
     let tenant = match found {
         Some((tenant, _)) if tenant.is_expired() => {
@@ -78,11 +86,11 @@ fn unauthorized() -> ApiError {
     )
 }
 
-/// Returns all tokens of a request: in its headers, then in its query.
-fn tokens(head: &Parts) -> impl Iterator<Item = String> {
+/// Returns all tokens of a request: in its headers, one of which may be configured, then in its query.
+fn tokens(head: &Parts, header: Option<&str>) -> impl Iterator<Item = String> {
     let text = |value: &HeaderValue| value.to_str().ok().map(str::trim).map(str::to_owned);
-    let plain =
-        ["x-goog-api-key", "x-api-key", "api-key"].into_iter().filter_map(move |name| text(head.headers.get(name)?));
+    let names = ["x-goog-api-key", "x-api-key", "api-key"].into_iter().chain(header);
+    let plain = names.filter_map(move |name| text(head.headers.get(name)?));
     let authorization = head.headers.get_all(header::AUTHORIZATION).iter().filter_map(text).filter_map(|value| {
         match value.split_once(' ') {
             None => Some(value),

@@ -16,7 +16,8 @@ use crate::config::{PoolSettings, ProviderKind};
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum size of a list of models.
 const MAX_LIST: usize = 8 << 20;
-const CHECK_ADDRESS: &str = "check the provider's address: --upstream, or [gateway] upstream";
+const CHECK_ADDRESS: &str =
+    "check the provider's address: --upstream or [gateway] upstream, or upstream in [[providers]]";
 
 /// The result of a key's test.
 #[derive(Default)]

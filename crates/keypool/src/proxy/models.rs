@@ -53,12 +53,14 @@ pub fn is_of_one(incoming: &Incoming) -> bool {
 /// # Errors
 /// 404 for an unknown model; the first provider's error if no provider lists its models.
 pub async fn answer(incoming: &Incoming, one: Option<&str>) -> Result<Response, ApiError> {
-    let Incoming { app, provider, .. } = incoming;
+    let Incoming { app, .. } = incoming;
     let dialect = incoming.route.dialect;
     let models = app.catalog.models(app).await?;
-    let of_one = matches!(incoming.route.target, PathTarget::Named(_)).then_some(&provider.name);
-    let listed = models.iter().filter(|model| of_one.is_none_or(|name| model.provider == *name));
-    let mut listed: Vec<Model> = listed.filter(|model| model.is_useful_to(dialect)).cloned().collect();
+    let is_served = |model: &&Model| {
+        let provider = app.pools.choose(&incoming.route.target, dialect, Some(&model.id));
+        model.is_useful_to(dialect) && provider.is_ok_and(|provider| provider.name == model.provider)
+    };
+    let mut listed: Vec<Model> = models.iter().filter(is_served).cloned().collect();
     add_aliases(app, &mut listed);
     let may_use = |name: &str| incoming.tenant.may_use(name) || incoming.tenant.may_use(app.pools.resolved(name));
     listed.retain(|model| may_use(&model.id));
@@ -104,7 +106,9 @@ impl Catalog {
             match answer.unwrap_or_else(late) {
                 Ok(more) => {
                     is_any = true;
-                    models.extend(more.into_iter().filter(|model| ids.insert(model.id.clone())));
+                    models.extend(
+                        more.into_iter().filter(|model| ids.insert((model.provider.clone(), model.id.clone()))),
+                    );
                 }
                 Err(error) => {
                     tracing::warn!(provider = &*provider.name, error = error.message, "its models could not be listed");
@@ -172,13 +176,13 @@ async fn get(provider: &ProviderPool, path: &str) -> Result<Value, ApiError> {
 }
 
 impl Model {
-    /// Reports whether clients of a dialect can use it. Gemini clients see all models of Gemini; other clients see
-    /// those that generate or embed content.
+    /// Reports whether clients of a dialect can use it: all models of their own API, and those of Gemini that generate or
+    /// embed content.
     fn is_useful_to(&self, dialect: Dialect) -> bool {
         let mut methods = self.entry["supportedGenerationMethods"].as_array().into_iter().flatten();
         dialect == self.dialect
-            || self.dialect != Dialect::Gemini
-            || methods.any(|method| method == "generateContent" || method == "embedContent")
+            || self.dialect == Dialect::Gemini
+                && methods.any(|method| method == "generateContent" || method == "embedContent")
     }
 
     /// Returns a copy of the model under another name.
@@ -192,23 +196,14 @@ impl Model {
     }
 
     fn shown(&self, dialect: Dialect) -> Value {
-        if dialect == self.dialect {
-            return self.entry.clone();
-        }
-        let title = self.entry["displayName"].as_str().or(self.entry["display_name"].as_str()).unwrap_or(&self.id);
+        let id = &self.id;
         match dialect {
-            Dialect::Gemini => {
-                json!({ "name": format!("models/{}", self.id), "displayName": title, "supportedGenerationMethods": [] })
-            }
-            Dialect::OpenAi => {
-                let owner = if self.dialect == Dialect::Gemini { "google" } else { &*self.provider };
-                json!({ "id": self.id, "object": "model", "created": 0, "owned_by": owner })
-            }
+            _ if dialect == self.dialect => self.entry.clone(),
             Dialect::Anthropic => {
-                let created = "1970-01-01T00:00:00Z";
-                let id = &self.id;
+                let (title, created) = (self.entry["displayName"].as_str().unwrap_or(id), "1970-01-01T00:00:00Z");
                 json!({ "type": "model", "id": id, "display_name": title, "created_at": created, "lifecycle": "active" })
             }
+            _ => json!({ "id": id, "object": "model", "created": 0, "owned_by": "google" }),
         }
     }
 }

@@ -36,7 +36,7 @@ pub type AnswerBody = KeyPoolBody<TimedBody>;
 pub struct ProviderPool {
     pub name: Arc<str>,
     pub dialect: Dialect,
-    /// Patterns of the models that it serves; empty for the gateway's own provider.
+    /// Patterns of the models that it lists.
     pub models: Vec<String>,
     /// Whether other models can serve instead of the requested one: fallback models, or the models of aliases.
     pub has_fallback: bool,
@@ -218,10 +218,13 @@ impl Pools {
         self.aliases.get(model.trim_start_matches("models/")).map_or(model, String::as_str)
     }
 
-    /// Returns the provider that is configured for a model or an alias.
-    pub fn of_model(&self, model: &str) -> Option<&Arc<ProviderPool>> {
+    /// Returns the provider that is configured for a model or an alias. Of several it is the first one of the dialect;
+    /// else one of Gemini, for which requests are translated.
+    pub fn of_model(&self, model: &str, dialect: Dialect) -> Option<&Arc<ProviderPool>> {
         let model = self.resolved(model);
-        self.providers.iter().find(|provider| provider.models.iter().any(|pattern| matches(pattern, model)))
+        let listing =
+            self.providers.iter().filter(|provider| provider.models.iter().any(|pattern| matches(pattern, model)));
+        listing.min_by_key(|provider| (provider.dialect != dialect, provider.dialect != Dialect::Gemini))
     }
 
     /// Chooses the provider for a request: by the name in the path, else by the model, else by the dialect.
@@ -240,13 +243,14 @@ impl Pools {
                 .named(name)
                 .ok_or_else(|| ApiError::not_found(format!("no provider is named {name}; there are {}", names())));
         }
-        if let Some(provider) = model.and_then(|model| self.of_model(model)) {
+        if let Some(provider) = model.and_then(|model| self.of_model(model, dialect)) {
             return Ok(provider);
         }
         let of_dialect = || self.providers.iter().find(|provider| provider.dialect == dialect);
-        // Without a model, as for lists of files and batches, only the dialect can decide.
-        let by_dialect = (*target == PathTarget::OfDialect || model.is_none()).then(of_dialect).flatten();
-        Ok(by_dialect.unwrap_or_else(|| self.own()))
+        // Without a model, as for lists of files and batches, only the dialect can decide. Translation is only for Gemini.
+        let is_by_dialect =
+            *target == PathTarget::OfDialect || model.is_none() || self.own().dialect != Dialect::Gemini;
+        Ok(is_by_dialect.then(of_dialect).flatten().unwrap_or_else(|| self.own()))
     }
 }
 

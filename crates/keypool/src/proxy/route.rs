@@ -284,7 +284,7 @@ fn dialect_of_credential(head: &Parts) -> Option<Dialect> {
         Some(Dialect::Gemini)
     } else if has("anthropic-version") || has("x-api-key") {
         Some(Dialect::Anthropic)
-    } else if has("authorization") {
+    } else if has("authorization") || has("api-key") {
         Some(Dialect::OpenAi)
     } else {
         None
@@ -335,6 +335,7 @@ mod tests {
             ("GET /v1/models", "authorization", OpenAi, Endpoint::Models(None)),
             ("GET /v1/models", "anthropic-version", Anthropic, Endpoint::Models(None)),
             ("HEAD /v1/models", "authorization", OpenAi, Endpoint::Models(None)),
+            ("GET /to/azure/models", "api-key", OpenAi, Endpoint::Models(None)),
             ("HEAD /v1/models/gpt-5", "authorization", OpenAi, Endpoint::Models(Some("gpt-5".to_owned()))),
             ("GET /v1beta/models", "x-goog-api-key", Gemini, Endpoint::Models(None)),
             ("GET /v1beta/models?key=k", "", Gemini, Endpoint::Models(None)),

@@ -109,10 +109,7 @@ fn key_is_added_changed_replaced_and_removed() {
     let keys = home.json(&["keys"]);
     assert_eq!(ids(&keys).len(), 2);
     let work = by_id(&keys, "work");
-    assert_eq!(
-        (&work["project"], &work["listed_at"], &work["state"]),
-        (&"a".into(), &"database".into(), &"usable".into())
-    );
+    assert_eq!([&work["project"], &work["listed_at"], &work["state"]], ["a", "database", "usable"]);
     home.run(&["keys", "set", "work", "--tier", "paid", "--priority", "3", "--project", "b"]).good();
     let keys = home.json(&["keys"]);
     let work = by_id(&keys, "work");
@@ -265,6 +262,23 @@ async fn keys_are_tested_without_quota_and_rejected_ones_disabled() {
     assert_eq!(done.code, 1);
     assert!(done.out.contains("http://127.0.0.1:9") && done.out.contains("refused"), "{}", done.out);
     Home::new().run(&["test-keys"]).wrong("there is no key to test");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_of_several_providers_are_told_apart() {
+    let none = Upstream::always(404, "text/plain", "").await;
+    let provider = "[[providers]]\nname = \"voices\"\nkind = \"api-key-header\"\nupstream = \"URL\"\n\
+                    keys = [{ secret = \"not-a-real-key\", id = \"v\", project = \"a\" }]\n";
+    let home = Home::new();
+    home.write("keypool.toml", &provider.replace("URL", &none.url));
+    home.add(0, &["--project", "a"]);
+    assert_eq!(by_id(&home.json(&["keys"]), "v")["project"], "voices/a", "they share the store");
+    let place = "keypool.toml, entry 1 of [[keys]] of provider voices";
+    assert!(home.run(&["keys"]).out.contains(place));
+    let done = home.run(&["test-keys", "--upstream", &none.url]);
+    for text in [place, " gemini ", "or upstream in [[providers]]"] {
+        assert!(done.out.contains(text), "{text}: {}", done.out);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -600,7 +614,7 @@ fn configuration_is_checked_completely_and_shown_without_secrets() {
         "keypool.toml",
         "[gateway]\norigins = [\"localhost:3000\"]\nhosts = [\"http://pool.example\"]\n\
          [store]\npath = \"\"\nnamespace = \"\"\nredis = \"localhost:6379\"\n\
-         [[providers]]\nname = \"acme\"\nkind = \"api-key-header\"\n",
+         [[providers]]\nname = \"acme\"\nkind = \"api-key-header\"\nmodels = [\"acme-*\"]\n[pool]\nfallback = [\"acme-1\"]\n",
     );
     let done = home.run(&["config", "check"]);
     for message in [
@@ -610,6 +624,7 @@ fn configuration_is_checked_completely_and_shown_without_secrets() {
         ":6: store.namespace: expected a name",
         ":7: store.redis: expected redis://HOST:PORT",
         "providers, entry 1: kind = \"api-key-header\" needs an upstream",
+        ":13: pool.fallback: acme-1 is a model of the provider acme",
     ] {
         assert!(done.err.contains(message), "{}", done.err);
     }
@@ -636,11 +651,8 @@ fn configuration_is_checked_completely_and_shown_without_secrets() {
     }
     home.write("keypool.toml", "[[models]]\nname = \"m\"\nlimits = 5\n[batch]\ntemperature = \"hot\"\n");
     let done = home.run(&["config", "check"]);
-    assert!(
-        done.err.contains("keypool.toml:3: models.limits: expected the limits of a model, such as { rpm = 10 }"),
-        "{}",
-        done.err
-    );
+    let limits = "keypool.toml:3: models.limits: expected the limits of a model, such as { rpm = 10 }";
+    assert!(done.err.contains(limits), "{}", done.err);
     done.wrong("batch.temperature: expected a number");
     home.write("keypool.toml", "[log]\ndirectory = \"keypool.toml\"\n");
     home.run(&["config", "check"]).wrong("log.directory: no file can be created in this folder");

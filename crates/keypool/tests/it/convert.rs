@@ -19,7 +19,7 @@ use tokio::{
 
 use crate::{
     dialect::{ALL, CHAT, MESSAGES, MODEL, RESPONSES, calls_of, gemini, hello, history, tool},
-    support::{Answer, Gateway, TOKEN, Upstream, get, post, reply, sim},
+    support::{Answer, Gateway, TOKEN, Upstream, post, reply, sim},
 };
 
 fn path(frontend: Frontend) -> &'static str {
@@ -215,11 +215,8 @@ async fn signature_is_kept_for_the_model_that_served() {
             body["model"] = model.into();
             assert_eq!(gateway.post(path(frontend), &body).await.status, 200);
             // Both requests are served by the model that created the signature.
-            assert_eq!(
-                sent(&upstream)["contents"][1]["parts"][0]["thoughtSignature"],
-                signature,
-                "{frontend:?} {model}"
-            );
+            let contents = &sent(&upstream)["contents"];
+            assert_eq!(contents[1]["parts"][0]["thoughtSignature"], signature, "{frontend:?} {model}");
         }
         let first = upstream.requests();
         let to_asked = first.iter().rfind(|request| request.uri().path().contains(ASKED)).expect("a request");
@@ -240,18 +237,13 @@ fn ids(answer: &str) -> Vec<String> {
 
 /// Starts a gateway with providers of the other dialects beside Gemini.
 fn with_providers(gemini: &Upstream, openai: &str, anthropic: &str) -> Gateway {
-    Gateway::start_with(&gemini.url, 1, |command, folder| {
-        let providers = [("openai", openai), ("anthropic", anthropic)].map(|(kind, url)| {
-            let key = format!("sk-not-a-real-key-of-{kind}");
-            format!("[[providers]]\nkind = \"{kind}\"\nupstream = \"{url}\"\nkeys = [{{ secret = \"{key}\" }}]\n")
-        });
-        let models = "[[models]]\nname = \"gemini-3.8-flash\"\naliases = [\"fast\"]\n";
-        let tenant =
-            "[[tenants]]\nname = \"few\"\ntoken = \"the-token-of-a-few-models\"\nmodels = [\"fast\", \"claude-*\"]\n";
-        let config = format!("{}{models}{tenant}", providers.concat());
-        std::fs::write(folder.join("keypool.toml"), config).expect("a writable file");
-        command.args(["--db", "none", "--config", "keypool.toml"]);
-    })
+    let providers = [("openai", openai), ("anthropic", anthropic)].map(|(kind, url)| {
+        let key = format!("sk-not-a-real-key-of-{kind}");
+        format!("[[providers]]\nkind = \"{kind}\"\nupstream = \"{url}\"\nkeys = [{{ secret = \"{key}\" }}]\n")
+    });
+    let more = "[[models]]\nname = \"gemini-3.8-flash\"\naliases = [\"fast\"]\n\
+                [[tenants]]\nname = \"few\"\ntoken = \"the-token-of-a-few-models\"\nmodels = [\"fast\", \"claude-*\"]\n";
+    Gateway::configured(&gemini.url, 1, &(providers.concat() + more))
 }
 
 #[tokio::test]
@@ -281,25 +273,14 @@ async fn our_blocks_are_not_sent_to_other_providers() {
 #[tokio::test]
 async fn aliases_go_to_the_provider_of_their_model() {
     let (gemini, claude) = (always(text("Hi")).await, always(json!({ "type": "message" })).await);
-    let gateway = Gateway::start_with(&gemini.url, 1, |command, folder| {
-        let config = format!(
-            "[[providers]]\nkind = \"anthropic\"\nupstream = \"{}\"\nkeys = [{{ secret = \"sk-not-a-real-key\" }}]\n\
-             [[models]]\nname = \"claude-sonnet-4-5\"\naliases = [\"smart\"]\n\
-             [[models]]\nname = \"gemini-2.5-flash\"\naliases = [\"fast\"]\n\
-             [[models]]\nname = \"gemini-3-pro-preview\"\naliases = [\"newest\"]\n\
-             [[tenants]]\nname = \"a\"\ntoken = \"token-of-a\"\nmodels = [\"gemini-2.5-flash\"]\n",
-            claude.url
-        );
-        std::fs::write(folder.join("keypool.toml"), config).expect("a writable file");
-        command.args(["--db", "none", "--config", "keypool.toml"]);
-    });
+    let config = "[[providers]]\nkind = \"anthropic\"\nupstream = \"CLAUDE\"\nkeys = [{ secret = \"sk-not-a-real-key\" }]\n\
+                  [[models]]\nname = \"claude-sonnet-4-5\"\naliases = [\"smart\"]\n\
+                  [[models]]\nname = \"gemini-2.5-flash\"\naliases = [\"fast\"]\n\
+                  [[models]]\nname = \"gemini-3-pro-preview\"\naliases = [\"newest\"]\n\
+                  [[tenants]]\nname = \"a\"\ntoken = \"token-of-a\"\nmodels = [\"gemini-2.5-flash\"]\n";
+    let gateway = Gateway::configured(&gemini.url, 1, &config.replace("CLAUDE", &claude.url));
     let answer = gateway.post(path(MESSAGES), &hello(MESSAGES, &json!({ "model": "smart" }))).await;
-    assert_eq!(
-        (answer.status.as_u16(), answer.header("x-keypool-model")),
-        (200, "claude-sonnet-4-5"),
-        "{}",
-        answer.text()
-    );
+    assert_eq!(answer.header("x-keypool-model"), "claude-sonnet-4-5", "{}", answer.text());
     assert_eq!(sent(&claude)["model"], "claude-sonnet-4-5");
     assert!(gemini.requests().is_empty());
     for (model, status) in [("fast", 200), ("models/fast", 200), ("smart", 403)] {
@@ -318,6 +299,41 @@ async fn aliases_go_to_the_provider_of_their_model() {
     let mut request = post("/v1/messages/batches", &batch);
     request.headers_mut().insert("x-api-key", "token-of-a".parse().expect("a value"));
     assert_eq!(gateway.send(request).await.status, 403);
+}
+
+#[tokio::test]
+async fn requests_go_to_a_provider_with_their_api() {
+    let upstream = always(json!({})).await;
+    let providers = [
+        "[[providers]]\nkind = \"gemini\"\nname = \"gemini\"\n",
+        "[[providers]]\nkind = \"openai\"\nname = \"acme\"\nmodels = [\"acme-*\"]\n",
+        "[[providers]]\nkind = \"anthropic\"\nname = \"acme-2\"\nmodels = [\"acme-*\"]\n",
+        "[[providers]]\nkind = \"api-key-header\"\nname = \"voices\"\nheader = \"xi-api-key\"\n",
+    ];
+    let with_keys = providers.map(|provider| {
+        let name = provider.split('"').nth(3).expect("a name");
+        format!(
+            "{provider}upstream = \"{}\"\nkeys = [{{ secret = \"sk-of-{name}\", id = \"{name}\" }}]\n",
+            upstream.url
+        )
+    });
+    let config = format!("[gateway]\nprovider = \"openai\"\n{}", with_keys.concat());
+    let gateway = Gateway::configured(&upstream.url, 1, &config);
+    for (path, header, model, key) in [
+        ("/v1/chat/completions", "authorization", "acme-1", "acme"),
+        ("/v1/messages", "x-api-key", "acme-1", "acme-2"),
+        ("/openai/deployments/acme-1/chat/completions?api-version=1", "api-key", "acme-1", "acme"),
+        // Requests are not translated for the gateway's own provider.
+        ("/v1/messages", "x-api-key", "unlisted", "acme-2"),
+        ("/v1beta/models/unlisted:generateContent", "x-goog-api-key", "unlisted", "gemini"),
+        ("/to/acme/v1/rerank", "x-api-key", "unlisted", "acme"),
+        ("/to/voices/v1/speech", "xi-api-key", "unlisted", "voices"),
+    ] {
+        let request = Request::post(path).header(header, TOKEN).header("content-type", "application/json");
+        let body = json!({ "model": model, "messages": [] }).to_string();
+        let answer = gateway.send(request.body(Full::from(body)).expect("a request")).await;
+        assert_eq!(answer.header("x-keypool-key"), key, "{path} {header}: {}", answer.text());
+    }
 }
 
 /// Starts an upstream that alternates between two responses.
@@ -618,28 +634,14 @@ async fn anthropic_clients_get_a_request_id() {
 }
 
 #[tokio::test]
-async fn websocket_for_responses_is_refused_with_426() {
-    let upstream = always(text("Hi")).await;
-    let gateway = gateway(&upstream, 1);
-    let mut request = get("/v1/responses");
-    for (name, value) in [
-        ("connection", "upgrade"),
-        ("upgrade", "websocket"),
-        ("sec-websocket-version", "13"),
-        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
-    ] {
-        request.headers_mut().insert(name, value.parse().expect("a value"));
-    }
-    assert_eq!(gateway.send(request).await.status, 426);
-}
-
-#[tokio::test]
 async fn provider_of_another_dialect_names_the_path_to_use() {
     let (gemini, other) = (always(text("Hi")).await, always(json!({})).await);
     let gateway = with_providers(&gemini, &other.url, &other.url);
     for (path, body, names) in [
         ("/v1/chat/completions", json!({ "model": "claude-x", "messages": [] }), "/v1/messages"),
         ("/v1/messages", json!({ "model": "gpt-x", "messages": [] }), "/v1/chat/completions"),
+        ("/v1/messages", json!({ "model": "ft:gpt-x:acme::1", "messages": [] }), "/v1/chat/completions"),
+        ("/v1/messages", json!({ "model": "davinci-002", "messages": [] }), "/v1/chat/completions"),
         ("/v1beta/models/gpt-x:generateContent", json!({}), "/v1/chat/completions"),
     ] {
         let answer = gateway.post(path, &body).await;
@@ -872,22 +874,21 @@ async fn requests_with_the_same_prompt_cache_key_use_the_same_project() {
 }
 
 #[tokio::test]
-async fn models_of_all_providers_are_listed_in_each_dialect() {
+async fn models_that_a_client_can_use_are_listed_in_its_dialect() {
     let gemini = Upstream::start(|request| {
         let second = request.uri().query().is_some_and(|query| query.contains("pageToken=p%2F2"));
         let methods = json!(["generateContent"]);
         let body = if second {
-            json!({ "models": [{ "name": "models/gemini-3.8-flash", "displayName": "Flash", "supportedGenerationMethods": methods }] })
+            let pro = json!({ "name": "models/pro", "supportedGenerationMethods": methods });
+            json!({ "models": [{ "name": "models/gemini-3.8-flash", "displayName": "Flash", "supportedGenerationMethods": methods }, pro] })
         } else {
             json!({ "models": [{ "name": "models/aqa", "supportedGenerationMethods": ["generateAnswer"] }], "nextPageToken": "p/2" })
         };
         reply(200, "application/json", body.to_string())
     })
     .await;
-    let openai = always(
-        json!({ "object": "list", "data": [{ "id": "gpt-x", "object": "model", "created": 7, "owned_by": "o" }] }),
-    )
-    .await;
+    // Requests for `unlisted` go to Gemini.
+    let openai = always(json!({ "data": [{ "id": "gpt-x", "created": 7 }, { "id": "unlisted" }] })).await;
     let refused = scripted(vec![(500, json!({}))]).await;
     let gateway = with_providers(&gemini, &openai.url, &refused.url);
     // Concurrent requests for the list share one request upstream.
@@ -897,13 +898,10 @@ async fn models_of_all_providers_are_listed_in_each_dialect() {
     let ids = |list: &Value, field: &str| -> Vec<String> {
         list.as_array().expect("a list").iter().map(|model| model[field].as_str().expect("text").to_owned()).collect()
     };
-    assert_eq!(ids(&answers[0].json()["data"], "id"), ["gemini-3.8-flash", "gpt-x", "fast"]);
-    assert_eq!(answers[0].json()["data"][1]["created"], 7, "the provider's fields are kept");
+    assert_eq!(ids(&answers[0].json()["data"], "id"), ["gemini-3.8-flash", "pro", "gpt-x", "fast"]);
+    assert_eq!(answers[0].json()["data"][2]["created"], 7, "the provider's fields are kept");
     let listed = gateway.get("/v1beta/models").await.json();
-    assert_eq!(
-        ids(&listed["models"], "name"),
-        ["models/aqa", "models/gemini-3.8-flash", "models/gpt-x", "models/fast"]
-    );
+    assert_eq!(ids(&listed["models"], "name"), ["models/aqa", "models/gemini-3.8-flash", "models/pro", "models/fast"]);
     let anthropic = |path: &str, token: &str| {
         let request = Request::get(path).header("x-api-key", token).header("anthropic-version", "2023-06-01");
         request.body(Full::default()).expect("a request")
@@ -912,12 +910,12 @@ async fn models_of_all_providers_are_listed_in_each_dialect() {
     assert_eq!((&listed["first_id"], &listed["has_more"]), (&json!("gemini-3.8-flash"), &json!(false)));
     assert_eq!(listed["data"][0]["lifecycle"], "active");
     for (query, page, more) in [
-        ("limit=2", &["gemini-3.8-flash", "gpt-x"][..], true),
-        ("limit=2&after_id=gpt-x", &["fast"], false),
-        ("after_id=gemini-3.8-flash", &["gpt-x", "fast"], false),
+        ("limit=2", &["gemini-3.8-flash", "pro"][..], true),
+        ("limit=2&after_id=pro", &["fast"], false),
+        ("after_id=gemini-3.8-flash", &["pro", "fast"], false),
         ("after_id=unknown", &[], false),
         ("before_id=unknown", &[], false),
-        ("limit=1&before_id=fast", &["gpt-x"], true),
+        ("limit=1&before_id=fast", &["pro"], true),
         ("limit=0&before_id=gemini-3.8-flash", &[], false),
     ] {
         let listed = gateway.send(anthropic(&format!("/v1/models?{query}"), TOKEN)).await.json();

@@ -604,11 +604,8 @@ async fn length_beside_chunks_is_ignored() {
 #[tokio::test]
 async fn encoded_paths_lead_to_the_same_limits() {
     let upstream = Upstream::start(respond).await;
-    let gateway = Gateway::start_with(&upstream.url, 1, |command, folder| {
-        let config = "[[models]]\nname = \"gemini-day\"\nlimits = { rpd = 1 }\n[pool]\nwait = \"0s\"\n";
-        std::fs::write(folder.join("keypool.toml"), config).expect("written");
-        command.args(["--db", "none"]);
-    });
+    let config = "[[models]]\nname = \"gemini-day\"\nlimits = { rpd = 1 }\n[pool]\nwait = \"0s\"\n";
+    let gateway = Gateway::configured(&upstream.url, 1, config);
     let body = json!({ "model": "gemini-day", "input": "Hello" });
     assert_eq!(gateway.post("/v1beta/%69nteractions", &body).await.status, 200);
     for path in ["/v1beta/interactions", "/v1beta/%69nteractions", "/v1beta/interaction%73"] {
@@ -637,11 +634,8 @@ async fn encoded_paths_lead_to_the_same_limits() {
 #[tokio::test]
 async fn limits_of_a_model_apply_to_forms() {
     let upstream = Upstream::always(200, "application/json", "{}").await;
-    let gateway = Gateway::start_with(&upstream.url, 1, |command, folder| {
-        let config = "[[models]]\nname = \"whisper-1\"\nlimits = { rpd = 1 }\n[pool]\nwait = \"0s\"\n";
-        std::fs::write(folder.join("keypool.toml"), config).expect("written");
-        command.args(["--db", "none", "--provider", "openai"]);
-    });
+    let config = "[gateway]\nprovider = \"openai\"\n[pool]\nwait = \"0s\"\n[[models]]\nname = \"whisper-1\"\nlimits = { rpd = 1 }\n";
+    let gateway = Gateway::configured(&upstream.url, 1, config);
     for (model, status) in [("whisper-1", 200), ("whisper-1", 503), ("gpt-4o-transcribe", 200)] {
         let form = format!(
             "--b\r\ncontent-disposition: form-data; name=\"model\"\r\n\r\n{model}\r\n--b\r\n\

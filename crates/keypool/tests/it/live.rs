@@ -224,11 +224,8 @@ async fn session_that_no_key_can_open_is_closed_without_key_details() {
             while let Some(Ok(_)) = socket.next().await {}
         })
         .await;
-        let gateway = Gateway::start_with(&url, 2, |command, folder| {
-            let tenant = "[[tenants]]\nname = \"a\"\ntoken = \"token-of-a\"\ntpm = 20\n";
-            std::fs::write(folder.join("keypool.toml"), tenant).expect("written");
-            command.args(["--db", "none"]);
-        });
+        let tenant = "[[tenants]]\nname = \"a\"\ntoken = \"token-of-a\"\ntpm = 20\n";
+        let gateway = Gateway::configured(&url, 2, tenant);
         let setup = json!({ "setup": { "model": "models/gemini-2.5-flash" } });
         let mut client = Client::connect(&gateway, "token-of-a").await;
         client.send(&setup).await;

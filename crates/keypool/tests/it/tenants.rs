@@ -13,10 +13,7 @@ use crate::{
 };
 
 fn gateway(upstream: &str, keys: usize, config: &str) -> Gateway {
-    Gateway::start_with(upstream, keys, |command, folder| {
-        std::fs::write(folder.join("keypool.toml"), config).expect("a writable file");
-        command.args(["--db", "none", "--admin-token", ADMIN]);
-    })
+    Gateway::configured(upstream, keys, &format!("{config}[admin]\ntoken = \"{ADMIN}\"\n"))
 }
 
 /// Waits until a tenant with one limit has used this much of it.
@@ -100,11 +97,8 @@ async fn used_tokens_count_after_a_restart() {
     assert!(gateway.wait().success());
     let gateway = start();
     let shown = admin::ask(&gateway, http::Method::GET, "/tenants", serde_json::Value::Null).await.json();
-    assert_eq!(
-        (&shown[0]["limits"][0]["limit"], &shown[0]["limits"][0]["used"]),
-        (&json!(100), &json!(110)),
-        "{shown}"
-    );
+    let limit = &shown[0]["limits"][0];
+    assert_eq!((&limit["limit"], &limit["used"]), (&json!(100), &json!(110)), "{shown}");
     assert_eq!(ask(&gateway, "token-of-a").await.status, StatusCode::TOO_MANY_REQUESTS);
 }
 
