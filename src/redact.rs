@@ -119,11 +119,16 @@ where
         let mut response = ready!(this.inner.poll(cx)?);
         let last = response.extensions().get::<Attempts>().and_then(Attempts::last_secret);
         let Some(secret) = last.cloned().or_else(|| this.secret.take()) else {
-            return Poll::Ready(Ok(response.map(|inner| RedactBody { inner, filter: None, trailers: None })));
+            return Poll::Ready(Ok(response.map(|inner| RedactBody {
+                inner,
+                filter: None,
+                trailers: None,
+                ended: false,
+            })));
         };
         secret.redact_headers(response.headers_mut());
         let filter = Some(Filter { secret, held: Bytes::new() });
-        Poll::Ready(Ok(response.map(|inner| RedactBody { inner, filter, trailers: None })))
+        Poll::Ready(Ok(response.map(|inner| RedactBody { inner, filter, trailers: None, ended: false })))
     }
 }
 
@@ -135,6 +140,8 @@ pin_project! {
         // None if the body passes unchanged.
         filter: Option<Filter>,
         trailers: Option<Frame<Bytes>>,
+        // Whether the body below must not be polled again.
+        ended: bool,
     }
 }
 
@@ -148,7 +155,11 @@ impl<B: Body> Body for RedactBody<B> {
             return Poll::Ready(Some(Ok(trailers)));
         }
         loop {
+            if *this.ended {
+                return Poll::Ready(None);
+            }
             let frame = ready!(this.inner.as_mut().poll_frame(cx)?);
+            *this.ended = frame.is_none();
             let frame = frame.map(to_bytes);
             let Some(filter) = this.filter else { return Poll::Ready(frame.map(Ok)) };
             let (data, last) = match frame.map(Frame::into_data) {
@@ -169,7 +180,7 @@ impl<B: Body> Body for RedactBody<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.trailers.is_none() && self.held() == 0 && self.inner.is_end_stream()
+        self.trailers.is_none() && self.held() == 0 && (self.ended || self.inner.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -281,6 +292,18 @@ mod tests {
             frames.extend(frame.unwrap().into_data().map(|data| String::from_utf8(data.to_vec()).unwrap()));
         }
         assert_eq!(frames, ["nothing here ", "AIza-x ", "AIza-AIza!"]);
+    }
+
+    #[tokio::test]
+    async fn body_that_ended_is_not_polled_again() {
+        let next = |first: bool| async move {
+            first.then(|| (Ok::<_, Infallible>(Frame::data(Bytes::from("ends in A"))), false))
+        };
+        let filter = Some(Filter { secret: Secret::new(KEY).unwrap(), held: Bytes::new() });
+        // This stream panics if it is polled after its end.
+        let inner = StreamBody::new(stream::unfold(true, next));
+        let body = RedactBody { inner, filter, trailers: None, ended: false };
+        assert_eq!(body.collect().await.unwrap().to_bytes(), "ends in A");
     }
 
     #[tokio::test]

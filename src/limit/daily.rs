@@ -168,11 +168,17 @@ impl DailyCount {
     /// Counts an amount for the day, and during the guard for the previous day, too.
     #[inline]
     pub(crate) fn add(&mut self, today: Today, amount: u64) {
-        today.dates().for_each(|date| self.add_to(date, amount));
+        today.dates().for_each(|date| self.count(date, amount));
     }
 
-    /// Counts an amount for one date.
+    /// Adds an amount that was counted elsewhere for a date, unless two later ones are held.
     pub(crate) fn add_to(&mut self, date: i32, amount: u64) {
+        if self.dates.iter().any(|held| *held <= date) {
+            self.count(date, amount);
+        }
+    }
+
+    fn count(&mut self, date: i32, amount: u64) {
         let at = self.place(date).unwrap_or_else(|| {
             let older = usize::from(self.dates[0] >= self.dates[1]);
             (self.dates[older], self.amounts[older]) = (date, 0);
@@ -282,6 +288,10 @@ mod tests {
         count.remove(day(7, false), 9);
         assert_eq!(count.used(day(8, true)), 2);
         count.add(day(9, false), 1);
+        count.add_to(7, 4);
         assert_eq!(count.entries().collect::<Vec<_>>(), [(8, 2), (9, 1)]);
+        // If the clock is set back, the requests count nevertheless.
+        count.add(day(3, false), 6);
+        assert_eq!(count.used(day(3, false)), 6);
     }
 }

@@ -203,7 +203,7 @@ fn wait(
             if state.shut_down {
                 return Ok(Err(Error::shut_down()));
             }
-            if now.tick >= deadline {
+            if now.tick >= deadline || state.queue.has_failed(place.id) {
                 return Ok(select(state, &Selection::new(state, request, true), now).map_err(|blocked| {
                     state.stats.unavailable += 1;
                     Error::unavailable(blocked.to_unavailable(state, request, now))

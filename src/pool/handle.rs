@@ -151,13 +151,11 @@ impl KeyPool {
     /// takes time; [`ErrorKind::ShutDown`](crate::ErrorKind::ShutDown).
     pub fn try_acquire(&self, request: impl Into<KeyRequest>) -> Result<Lease, Error> {
         let request = request.into().wait(Duration::ZERO);
-        let lease = super::acquire::at_once(&self.shared, &request)?;
-        if self.shared.link.is_none() || request.uncounted {
-            return Ok(lease);
-        }
         // The store is not called: its reservation would count although no caller waits for the reply.
-        lease.give_back();
-        Err(Error::config("the store must reserve the request: use `acquire`, not `try_acquire`"))
+        if self.shared.link.is_some() && !request.uncounted {
+            return Err(Error::config("the store must reserve the request: use `acquire`, not `try_acquire`"));
+        }
+        super::acquire::at_once(&self.shared, &request)
     }
 
     /// Returns a key as soon as one is ready, within the wait of the request or the pool. Send the request at once:

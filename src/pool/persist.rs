@@ -41,6 +41,8 @@ pub(crate) struct StoreLink {
     /// Whether requests continue with the local limits when the store is unavailable.
     pub(crate) fail_open: bool,
     records: Mutex<Vec<Record>>,
+    /// Held while records are written, so that they reach the store in order, and before a shutdown ends.
+    writing: tokio::sync::Mutex<()>,
     /// Notified when a record must be written at once.
     urgent: Arc<Notify>,
     /// Whether to load all records from the store, since keys were added or the first load failed.
@@ -57,6 +59,7 @@ impl StoreLink {
             store,
             fail_open,
             records: Mutex::default(),
+            writing: tokio::sync::Mutex::default(),
             urgent: Arc::default(),
             reload: AtomicBool::default(),
             refused: AtomicBool::default(),
@@ -246,6 +249,7 @@ fn latest(mut records: Vec<Record>) -> Vec<Record> {
 /// Writes the waiting records, with `corrections` including corrections of reservations.
 pub(crate) async fn flush(shared: &Shared, corrections: bool) {
     let Some(link) = &shared.link else { return };
+    let _turn = link.writing.lock().await;
     let is_due = |record: &mut Record| corrections || !matches!(record, Record::Used { .. });
     let due = {
         let mut waiting = link.records.lock().unwrap_or_else(PoisonError::into_inner);

@@ -30,8 +30,8 @@ struct Waiter {
     request: KeyRequest,
     model: ModelIx,
     waker: Option<Waker>,
-    /// Whether it was granted a key and has left its queue.
-    served: bool,
+    /// Whether it has left its queue: it was granted a key, or waiting cannot help.
+    left: bool,
     /// The grant, until the waiter takes it.
     granted: Option<Grant>,
     /// Whether the store refused it when it was its turn, so that it waits before those that had none.
@@ -76,13 +76,18 @@ impl WaitQueue {
         let is_before = |id: &&WaiterId| self.waiters.get(id).is_some_and(|waiter| waiter.had_turn);
         let place = if had_turn { order.iter().take_while(is_before).count() } else { order.len() };
         order.insert(place, id);
-        self.waiters.insert(id, Waiter { request, model, waker: None, served: false, granted: None, had_turn, plain });
+        self.waiters.insert(id, Waiter { request, model, waker: None, left: false, granted: None, had_turn, plain });
         id
     }
 
     /// Takes the grant of a waiter.
     pub(crate) fn take_grant(&mut self, id: WaiterId) -> Option<Grant> {
         self.waiters.get_mut(&id)?.granted.take()
+    }
+
+    /// Reports whether a waiter without a grant need not wait, since no key can ever serve it.
+    pub(crate) fn has_failed(&self, id: WaiterId) -> bool {
+        self.waiters.get(&id).is_some_and(|waiter| waiter.left)
     }
 
     pub(crate) fn set_waker(&mut self, id: WaiterId, waker: &Waker) {
@@ -104,8 +109,8 @@ impl WaitQueue {
 
     /// Removes a waiter. Returns its grant if it did not take it.
     pub(crate) fn leave(&mut self, id: WaiterId) -> Option<Grant> {
-        let Waiter { model, served, granted, .. } = self.waiters.remove(&id)?;
-        if !served && let Some(queue) = self.queues.get_mut(&model) {
+        let Waiter { model, left, granted, .. } = self.waiters.remove(&id)?;
+        if !left && let Some(queue) = self.queues.get_mut(&model) {
             queue.order.retain(|held| *held != id);
             if queue.order.is_empty() {
                 self.queues.remove(&model);
@@ -157,24 +162,25 @@ fn serve_model(state: &mut State, model: ModelIx, now: Now) {
         }
         let (request, plain) = (waiter.request.clone(), waiter.plain);
         let selection = Selection::new(state, &request, false);
-        match select(state, &selection, now) {
-            Ok(grant) => {
-                if let Some(queue) = state.queue.queues.get_mut(&model) {
-                    queue.order.remove(at);
-                }
-                if let Some(waiter) = state.queue.waiters.get_mut(&id) {
-                    waiter.served = true;
-                    waiter.granted = Some(grant);
-                    state.effects.wakers.extend(waiter.waker.take());
-                }
-            }
+        let granted = match select(state, &selection, now) {
+            Ok(grant) => Some(grant),
+            Err(why) if why.permanent => None,
             Err(why) => {
                 until = earliest(until, why.wakes_at(now));
                 if plain {
                     blocked.push(request);
                 }
                 (at, ahead) = next;
+                continue;
             }
+        };
+        if let Some(queue) = state.queue.queues.get_mut(&model) {
+            queue.order.remove(at);
+        }
+        if let Some(waiter) = state.queue.waiters.get_mut(&id) {
+            waiter.left = true;
+            waiter.granted = granted;
+            state.effects.wakers.extend(waiter.waker.take());
         }
     }
     let Some(queue) = state.queue.queues.get_mut(&model) else { return };

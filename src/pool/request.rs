@@ -75,7 +75,8 @@ impl KeyRequest {
         self
     }
 
-    /// Sets how long it may wait for a key; with zero it fails at once. The default is the pool's wait.
+    /// Sets how long it may wait for a key; with zero it fails at once. The default is the pool's wait. To be sent
+    /// again after a fault of the provider, a request may wait for 2 s even with less.
     pub fn wait(mut self, wait: Duration) -> Self {
         self.wait = Some(wait);
         self

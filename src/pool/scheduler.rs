@@ -185,10 +185,11 @@ impl Scheduler {
         list.set(slot, Place::Timer(until, reason));
         list.timer.push(Reverse((until, slot)));
         if list.timer.len() > 2 * list.places.len() + 64 {
-            let places = &list.places;
-            list.timer.retain(
-                |Reverse((until, slot))| matches!(places.get(slot.0 as usize), Some(Place::Timer(at, _)) if at == until),
-            );
+            let current = (0..).zip(&list.places).filter_map(|(slot, place)| match place {
+                Place::Timer(until, _) => Some(Reverse((*until, Slot(slot)))),
+                _ => None,
+            });
+            list.timer = current.collect();
         }
     }
 
@@ -275,13 +276,13 @@ impl List {
         };
         let heap = &mut self.ready[at].1;
         heap.push(ranked(rank, slot));
-        // Drops stale entries before they outnumber the others.
+        // Drops stale entries before they outnumber the others. A stale one can equal the current one: slots are reused.
         if heap.len() > 2 * self.places.len() + 64 {
-            let places = &self.places;
-            heap.retain(|ranked| {
-                let (rank, slot) = parts(*ranked);
-                places.get(slot.0 as usize) == Some(&Place::Ready(priority, rank))
+            let current = (0..).zip(&self.places).filter_map(|(slot, place)| match place {
+                Place::Ready(held, rank) if *held == priority => Some(ranked(*rank, Slot(slot))),
+                _ => None,
             });
+            *heap = current.collect();
         }
     }
 
@@ -313,5 +314,24 @@ impl Place {
             Self::Timer(_, reason) | Self::Parked(reason) => Some(reason),
             Self::Out | Self::Ready(..) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_of_removed_keys_are_dropped_although_their_slot_is_reused() {
+        let (model, slot) = (ModelIx::DEFAULT, Slot(0));
+        let mut scheduler = Scheduler::default();
+        scheduler.build(model, std::iter::empty());
+        for _ in 0..1_000 {
+            scheduler.ready(model, slot, 0, 0);
+            scheduler.block_until(model, slot, Tick::NEVER, UnavailableReason::Limit);
+            scheduler.remove(slot);
+        }
+        let list = scheduler.list(model).unwrap();
+        assert!(list.ready[0].1.len() < 100 && list.timer.len() < 100);
     }
 }

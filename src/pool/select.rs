@@ -214,7 +214,7 @@ fn by_rank(state: &mut State, selection: &Selection<'_>, now: Now, blocked: &mut
         }
     }
     // Skipped keys go back with the rank that they had, since other requests may use them: a rank depends on the key's
-    // load, which this request did not change. Those that the store refused go back behind all others.
+    // load, which this request did not change. Those without room may go back behind all others.
     for (slot, rank) in skipped {
         if let Some((priority, _)) = state.rank(slot) {
             state.scheduler.ready(model, slot, priority, rank);
@@ -253,13 +253,15 @@ fn step(
         Readiness::NotThisRequest(until, reason) => {
             blocked.until = earliest(blocked.until, until);
             blocked.reasons[reason as usize] += 1;
-            // Keys that the store refused go behind all others, the latest one last: they must not hide those that have
-            // room.
-            if reason == Reason::Store {
+            let lacks_room = matches!(reason, Reason::Limit | Reason::TooLarge) && state.registry.len() > MAX_SKIPPED;
+            // Such a key stays behind the others until it is used, so it need not count on its way there.
+            let counts = reason != Reason::Model && !(lacks_room && rank < LAST);
+            // Keys without room go behind all others, the latest one last: they must not hide those that have room.
+            if reason == Reason::Store || lacks_room {
                 state.uses += 1;
                 rank = state.uses | LAST;
             }
-            return Step::Skip(rank, reason != Reason::Model);
+            return Step::Skip(rank, counts);
         }
     }
     Step::Blocked

@@ -32,7 +32,7 @@ pub enum Strategy {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Load {
     /// The order among equal keys. Its meaning depends on the strategy:
-    /// - `weighted`: the key's pass in stride scheduling, which is its grants divided by its weight, in units of 1/65536
+    /// - `weighted`: the key's pass in stride scheduling, which is its grants divided by its weight, in units of 2^-24
     /// - `lru`: when a lease of the key was last granted or ended, as a number of grants and ends in the pool
     /// - others: when a lease of the key was last granted, as such a number
     order: u64,
@@ -89,7 +89,7 @@ impl Load {
         self.order = match strategy {
             Strategy::Weighted => {
                 *pass = self.order.max(*pass);
-                *pass + (1 << 16) / u64::from(key.weight.max(1))
+                *pass + (1 << 24) / u64::from(key.weight.max(1))
             }
             _ => uses,
         };

@@ -49,7 +49,8 @@ impl KeyPool {
     /// a project change together. Valid keys are applied even if others are invalid. Known secrets keep their ids.
     ///
     /// # Errors
-    /// The first error of a key, as of [`put`](Self::put).
+    /// The first error of a key, as of [`put`](Self::put), or [`ErrorKind::Config`](crate::ErrorKind::Config) if
+    /// two keys with different secrets have the same id.
     pub fn replace_all(&self, keys: &[Key]) -> Result<(), Error> {
         self.shared.configure(keys.iter().flat_map(Key::model_names), true);
         let (mut kept, mut seen, mut first_error) = (HashSet::new(), HashSet::new(), None);
@@ -62,7 +63,14 @@ impl KeyPool {
             rest = later;
             self.change(|state, now| {
                 for (_, key) in step {
-                    if let Err(error) = put(state, key, Some(&mut seen), now) {
+                    // Otherwise the second secret of an id would replace the first.
+                    let held = state.registry.id_of_secret(&key.secret);
+                    let put = if kept.contains(&key.id()) && held.is_none_or(|held| !kept.contains(&held)) {
+                        Err(Error::config("another key has the same id").of_key(&key.id()))
+                    } else {
+                        put(state, key, Some(&mut seen), now)
+                    };
+                    if let Err(error) = put {
                         first_error.get_or_insert(error);
                     }
                     kept.insert(key.id());
@@ -127,7 +135,8 @@ impl KeyPool {
         })
     }
 
-    /// Enables a key and forgets its failures.
+    /// Enables a key and forgets its failures, and those of its project, billing account and exit: other keys of these
+    /// are used again, too.
     ///
     /// # Errors
     /// [`ErrorKind::UnknownKey`](crate::ErrorKind::UnknownKey).

@@ -90,6 +90,18 @@ fn key_is_found_among_many_keys_for_other_models() {
     }
 }
 
+#[test]
+fn key_with_room_is_found_among_many_keys_without() {
+    let limits = Limits::new().tokens_per_minute(1_000);
+    let (pool, _) = manual(builder().keys((0..600).map(key)).limits(M, limits));
+    let serves = |tokens| pool.try_acquire(KeyRequest::model(M).input_tokens(tokens)).map(|lease| lease.key().clone());
+    assert_eq!(serves(1).unwrap(), id(0));
+    (1..600).for_each(|n| assert_eq!(serves(600).unwrap(), id(n)));
+    // Its turn comes last now.
+    assert_eq!(serves(1).unwrap(), id(0));
+    assert_eq!((serves(500).unwrap(), serves(450).unwrap()), (id(0), id(0)));
+}
+
 fn distribution(strategy: Strategy, requests: usize) -> BTreeMap<String, usize> {
     let weights = [1, 2, 5];
     let (pool, _) = manual(
@@ -107,6 +119,10 @@ fn weights_share_requests_under_the_weighted_strategy() {
     let counts = distribution("weighted".parse().unwrap(), 800);
     let near = |key: &str, share: usize| counts[key].abs_diff(share) <= 2;
     assert!(near("k0", 100) && near("k1", 200) && near("k2", 500), "{counts:?}");
+    let keys = [key(0).weight(40_000), key(1).weight(60_000)];
+    let (pool, _) = manual(builder().strategy(Strategy::Weighted).keys(keys));
+    let first = (0..1_000).filter(|_| served(&pool, M) == "k0").count();
+    assert!(first.abs_diff(400) <= 2, "{first}");
 }
 
 #[test]

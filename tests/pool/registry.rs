@@ -65,6 +65,10 @@ fn invalid_key_in_a_list_is_an_error_and_the_others_are_replaced() {
     assert_eq!(error.kind(), ErrorKind::InvalidKey);
     assert!(error.to_string().starts_with("key bad: byte 3 of the key"), "{error}");
     assert_eq!(ids(&pool), ["k1", "k2"]);
+    let error = pool.replace_all(&[key(1), Key::new(secret(7)).named(id(1)), key(2)]).unwrap_err();
+    assert_eq!(error.to_string(), "key k1: another key has the same id");
+    assert!([secret(1), secret(2)].iter().all(|secret| take(&pool, M).expose() == secret));
+    pool.replace_all(&[key(1), key(1), key(2)]).unwrap();
     // A key whose new options are invalid keeps its old ones.
     let error = pool.replace_all(&[key(1).zone("Mars/Olympus"), key(2)]).unwrap_err();
     assert!(error.to_string().starts_with("key k1: ") && error.to_string().contains("Mars/Olympus"), "{error}");

@@ -86,8 +86,13 @@ impl Store for Scripted {
         if *self.0.is_read_only.lock().unwrap() {
             return Box::pin(std::future::ready(Err(tower_keypool::Error::request("the store is read-only"))));
         }
-        self.0.records.lock().unwrap().extend(records);
-        Box::pin(std::future::ready(Ok(())))
+        Box::pin(async move {
+            if let Some(delay) = self.0.delay {
+                tokio::time::sleep(delay).await;
+            }
+            self.0.records.lock().unwrap().extend(records);
+            Ok(())
+        })
     }
 
     fn changes(&self, since: u64) -> StoreFuture<'_, Changes> {
@@ -365,6 +370,16 @@ async fn shutdown_ends_when_the_store_refuses_the_last_request() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn shutdown_ends_after_records_that_are_being_written() {
+    let store = Scripted::new(Some(secs(1)), |_| granted(0));
+    let pool = open(&store, 1).await;
+    pool.disable(&id(0), "leaked").unwrap();
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    pool.shutdown().await;
+    assert!(matches!(store.0.records.lock().unwrap()[..], [Record::Open { .. }]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn late_reservation_is_given_back_and_repeated() {
     let asked = Arc::new(Mutex::new(0));
     let count = Arc::clone(&asked);
@@ -561,10 +576,12 @@ async fn stored_state_applies_to_a_key_that_is_added_later() {
 #[tokio::test(start_paused = true)]
 async fn try_acquire_reserves_nothing() {
     let store = Scripted::granting();
-    let pool = open(&store, 1).await;
+    let pool = open(&store, 2).await;
     assert_eq!(pool.try_acquire(M).unwrap_err().kind(), ErrorKind::Config);
     assert!(store.0.asked.lock().unwrap().is_empty());
     assert_eq!((pool.stats().in_flight, pool.stats().sent), (0, 0));
+    // It was not the first key's turn.
+    assert_eq!(pool.acquire(M).await.unwrap().key(), &id(0));
 }
 
 #[tokio::test(start_paused = true)]

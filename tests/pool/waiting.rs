@@ -103,6 +103,19 @@ async fn request_that_can_never_be_served_fails_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn waiters_fail_as_soon_as_no_key_can_ever_serve_them() {
+    let pool = narrow();
+    let lease = take(&pool, M);
+    let waiters: Vec<_> = (0..100).map(|_| join(&pool, patient(M))).collect();
+    pool.disable(&id(0), "test").unwrap();
+    drop(lease);
+    let start = tokio::time::Instant::now();
+    let ends = join_all(waiters).await;
+    assert!(ends.iter().all(|end| end.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unavailable)));
+    assert_eq!((start.elapsed(), pool.stats().waiting, pool.stats().unavailable), (Duration::ZERO, 0, 100));
+}
+
+#[tokio::test(start_paused = true)]
 async fn request_fails_at_once_if_days_and_cooldowns_end_after_its_deadline() {
     let used_up = || {
         let pool = paused(builder().key(key(0)).limits(M, Limits::new().per_day(1)));
