@@ -41,6 +41,8 @@ pub(crate) struct StoreLink {
     /// Whether requests continue with the local limits when the store is unavailable.
     pub(crate) fail_open: bool,
     records: Mutex<Vec<Record>>,
+    /// Held while records are written.
+    writing: tokio::sync::Mutex<()>,
     /// Notified when a record must be written at once.
     urgent: Arc<Notify>,
     /// Whether to load all records from the store, since keys were added or the first load failed.
@@ -57,6 +59,7 @@ impl StoreLink {
             store,
             fail_open,
             records: Mutex::default(),
+            writing: tokio::sync::Mutex::default(),
             urgent: Arc::default(),
             reload: AtomicBool::default(),
             refused: AtomicBool::default(),
@@ -72,6 +75,13 @@ impl StoreLink {
                 self.urgent.notify_one();
             }
         }
+    }
+
+    /// Reports whether the store may have more room for a project than it knows, since a correction is not yet written.
+    pub(crate) fn has_corrections(&self, project: &str) -> bool {
+        let is_of = |record: &Record| matches!(record, Record::Used { project: of, .. } if **of == *project);
+        self.writing.try_lock().is_err()
+            || self.records.lock().unwrap_or_else(PoisonError::into_inner).iter().any(is_of)
     }
 
     /// Reports whether requests now continue with the local limits, since the store is unavailable.
@@ -245,6 +255,7 @@ fn latest(mut records: Vec<Record>) -> Vec<Record> {
 /// Writes the waiting records, with `corrections` including corrections of reservations.
 pub(crate) async fn flush(shared: &Shared, corrections: bool) {
     let Some(link) = &shared.link else { return };
+    let _writing = link.writing.lock().await;
     let is_due = |record: &mut Record| corrections || !matches!(record, Record::Used { .. });
     let due = {
         let mut waiting = link.records.lock().unwrap_or_else(PoisonError::into_inner);
