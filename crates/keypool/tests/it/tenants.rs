@@ -420,4 +420,6 @@ async fn request_counts_when_it_arrives() {
     };
     assert_eq!(refused, StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(sim.report().total.arrivals, 1, "the counted request waits for the key");
+    // The waiting client has left, and nothing was sent.
+    wait_for_use(&gateway, "a", 0..=0).await;
 }
