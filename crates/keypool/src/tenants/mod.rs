@@ -157,7 +157,9 @@ async fn listed(loaded: &Loaded, stores: &Stores) -> anyhow::Result<HashMap<Toke
 fn reached(tenant: &Tenant, error: &Error) -> String {
     let reasons = error.as_unavailable().map(Unavailable::reasons).unwrap_or_default();
     let is = |reason| reasons.iter().any(|(found, _)| *found == reason);
-    let (day, minute) = (is(UnavailableReason::DailyLimit), is(UnavailableReason::Limit));
+    // The store does not name the limit.
+    let store = is(UnavailableReason::Store);
+    let (day, minute) = (store || is(UnavailableReason::DailyLimit), store || is(UnavailableReason::Limit));
     let limits = tenant.limits();
     // The reason for tokens of a day is `Limit`, since a request in flight may give some back.
     let is_daily = |limit: &&Limit| limit.span == Span::Day && limit.unit == Unit::Requests;

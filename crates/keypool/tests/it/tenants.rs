@@ -94,10 +94,12 @@ async fn used_tokens_count_after_a_restart() {
             command.arg("--db").arg(database.path().join("keys.db")).args(["--admin-token", ADMIN]);
         })
     };
-    let mut gateway = start();
+    let (mut gateway, other) = (start(), start());
     assert_eq!(ask(&gateway, "token-of-a").await.status, 200);
     gateway.signal("TERM");
     assert!(gateway.wait().success());
+    let refused = ask(&other, "token-of-a").await.text();
+    assert!(refused.contains("its limit of 100 tokens per minute"), "{refused}");
     let gateway = start();
     let shown = admin::ask(&gateway, http::Method::GET, "/tenants", serde_json::Value::Null).await.json();
     assert_eq!(
