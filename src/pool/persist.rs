@@ -77,6 +77,13 @@ impl StoreLink {
         }
     }
 
+    /// Reports whether the store may have more room for a project than it knows, since a correction is not yet written.
+    pub(crate) fn has_corrections(&self, project: &str) -> bool {
+        let is_of = |record: &Record| matches!(record, Record::Used { project: of, .. } if **of == *project);
+        self.writing.try_lock().is_err()
+            || self.records.lock().unwrap_or_else(PoisonError::into_inner).iter().any(is_of)
+    }
+
     /// Reports whether requests now continue with the local limits, since the store is unavailable.
     pub(crate) fn is_bypassed(&self) -> bool {
         self.fail_open && self.is_unavailable()

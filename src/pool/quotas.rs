@@ -19,8 +19,8 @@ use crate::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ZoneIx(u16);
 
-/// A refusal is forgotten after 1.25 s, since a correction may make room earlier. 1 ms is added for each other refusal, so
-/// that a request does not ask for many keys in turn forever.
+/// A refusal is forgotten after 1.25 s, since a correction of another process may make room earlier. 1 ms is added for
+/// each other refusal, so that a request does not ask for many keys in turn forever.
 const REFUSED_FOR: Duration = Duration::from_millis(1_250);
 
 type Fast = BuildHasherDefault<TargetHasher>;

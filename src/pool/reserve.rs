@@ -42,6 +42,8 @@ pub(crate) struct Reserving {
     reply: StoreFuture<'static, Reserved>,
     /// Whether an earlier reply for this request came too late.
     late: bool,
+    /// Whether the store was asked a second time.
+    asked_again: bool,
 }
 
 /// The result of a reservation.
@@ -79,12 +81,31 @@ impl Reserving {
         } else {
             link.store.reserve(ReserveRequest { candidates, cost: cost.amounts })
         };
-        Self { shared: Arc::clone(shared), taken: Some(first), offered, cost, asked, reply, late }
+        Self { shared: Arc::clone(shared), taken: Some(first), offered, cost, asked, reply, late, asked_again: false }
+    }
+
+    /// Asks the store again, once it knows the corrections that make room.
+    fn ask_again(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        let candidates = self.offered.iter().map(|(.., candidate)| candidate.clone()).collect();
+        let request = ReserveRequest { candidates, cost: self.cost.amounts };
+        (self.asked, self.asked_again) = (shared.clock.now(), true);
+        self.reply = Box::pin(async move {
+            let writer = Arc::clone(&shared);
+            // A task of its own: the records must be written, even if the request is cancelled.
+            let _ = tokio::spawn(async move { super::persist::flush(&writer, true).await }).await;
+            shared.link.as_ref().expect("the pool has a store").store.reserve(request).await
+        });
     }
 
     pub(crate) fn poll(&mut self, request: &KeyRequest, cx: &mut Context<'_>) -> Poll<Result<Reserve, Error>> {
         let reserved = std::task::ready!(self.reply.as_mut().poll(cx));
         let link = self.shared.link.as_ref().expect("the pool has a store");
+        let is_refused = matches!(&reserved, Ok(reserved) if reserved.granted.is_none());
+        if is_refused && !self.asked_again && self.offered.iter().any(|(.., of)| link.has_corrections(&of.project)) {
+            self.ask_again();
+            return self.poll(request, cx);
+        }
         let fail_open = link.fail_open;
         link.record_result(reserved.as_ref().err(), &self.shared);
         if let Ok(reserved) = &reserved {

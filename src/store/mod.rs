@@ -17,9 +17,10 @@ pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Se
 /// Storage for the state that outlives a process and is shared by all processes.
 ///
 /// The pool calls [`load`](Store::load) at the start and after keys were added, [`reserve`](Store::reserve) before each
-/// request, [`record`](Store::record) every 250 ms if something changed (corrections every second; what keeps a limit is
-/// written at once), and [`changes`](Store::changes) as often to read the records of other processes. Times are in
-/// milliseconds: those of reservations and windows by the store's clock, all others since the Unix epoch.
+/// request, [`record`](Store::record) every 250 ms if something changed (corrections every second, or before a request is
+/// refused; what keeps a limit is written at once), and [`changes`](Store::changes) as often to read the records of
+/// other processes. Times are in milliseconds: those of reservations and windows by the store's clock, all others since
+/// the Unix epoch.
 pub trait Store: Send + Sync + 'static {
     /// Returns all kept records and their revision. An open breaker is dropped at its end, a limit 24 h after it was
     /// learned. A closed breaker may be dropped after 24 h.

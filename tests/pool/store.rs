@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicI64, Ordering},
     },
     time::Duration,
@@ -423,6 +423,32 @@ async fn usage_is_recorded_in_the_store() {
     let amounts = |requests, input_tokens, output_tokens| Amounts { requests, input_tokens, output_tokens };
     assert_eq!(used, [(amounts(1, 100, 0), amounts(1, 60, 9)), (amounts(1, 0, 0), amounts(0, 0, 0))]);
     assert_eq!(store.0.asked.lock().unwrap().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn store_that_refuses_is_asked_again_with_the_corrections() {
+    let (own, grants) = (Arc::new(OnceLock::<Scripted>::new()), Mutex::new(0));
+    let store = Scripted::new(None, {
+        let own = Arc::clone(&own);
+        // It has room for one request beside those that are corrected.
+        move |_| {
+            let mut grants = grants.lock().unwrap();
+            if *grants > own.get().unwrap().0.records.lock().unwrap().len() {
+                return refused(vec![secs(61)]);
+            }
+            *grants += 1;
+            granted(0)
+        }
+    });
+    own.set(store.clone()).ok().unwrap();
+    let pool = open(&store, 1).await;
+    for _ in 0..3 {
+        pool.acquire(M).await.unwrap().give_back();
+    }
+    assert_eq!(store.0.asked.lock().unwrap().len(), 5, "once, and then twice");
+    let _held = pool.acquire(M).await.unwrap();
+    assert_eq!(pool.acquire(M).await.unwrap_err().retry_after(), Some(secs(61)));
+    assert_eq!(store.0.asked.lock().unwrap().len(), 8, "once, since nothing was corrected");
 }
 
 #[tokio::test(start_paused = true)]

@@ -101,7 +101,8 @@ impl<'a> Caller<'a> {
     /// Counts the request, which needs these native requests, against its tenant's limits.
     pub async fn admit(&self, exchanges: &[Exchange]) -> Result<Quota, ApiError> {
         let tokens = exchanges.iter().map(|exchange| exchange.needs.prompt_tokens()).sum();
-        self.incoming.app.tenants.admit(&self.incoming.tenant, tokens).await
+        let Incoming { app, tenant, head, .. } = self.incoming;
+        app.tenants.admit(tenant, tokens, &head.extensions).await
     }
 
     /// Prepares a native request for sending.

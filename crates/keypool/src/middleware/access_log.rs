@@ -2,7 +2,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -137,6 +140,8 @@ pub struct Progress(Arc<Shared>);
 
 struct Shared {
     id: HeaderValue,
+    /// Whether the request was sent with a key.
+    has_attempts: AtomicBool,
     known: Mutex<Known>,
 }
 
@@ -159,6 +164,7 @@ impl Progress {
 
     /// Records that the request is sent with a key.
     pub fn begin_attempt(&self, lease: &Lease) -> Attempting {
+        self.0.has_attempts.store(true, Ordering::Relaxed);
         let mut known = self.known();
         known.attempts.push(AttemptRecord {
             key: lease.key().to_string(),
@@ -170,6 +176,11 @@ impl Progress {
             milliseconds: 0,
         });
         Attempting { progress: self.clone(), begun: Instant::now(), at: known.attempts.len() - 1 }
+    }
+
+    /// Reports whether the request was sent with a key.
+    pub fn has_attempts(&self) -> bool {
+        self.0.has_attempts.load(Ordering::Relaxed)
     }
 
     /// Logs that the response of the last attempt broke off after its head was passed on.
@@ -222,7 +233,7 @@ impl Entry {
         let given = request.headers().get(REQUEST_ID).filter(|id| id.len() <= MAX_ID).cloned();
         let random = || HeaderValue::try_from(format!("{:016x}", fastrand::u64(..))).expect("digits");
         let id = given.unwrap_or_else(random);
-        let progress = Progress(Arc::new(Shared { id, known: Mutex::default() }));
+        let progress = Progress(Arc::new(Shared { id, has_attempts: AtomicBool::new(false), known: Mutex::default() }));
         request.extensions_mut().insert(progress.clone());
         let begun = Begun {
             arrived: Instant::now(),

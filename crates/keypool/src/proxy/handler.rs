@@ -126,7 +126,7 @@ async fn forward(mut incoming: Incoming, address: Option<Address>) -> Result<Res
     let session = incoming.app.sessions.session(&incoming.provider, &incoming.head.headers);
     let key_request = incoming.key_request(pinned, session.as_ref())?;
     let Incoming { app, route, tenant, provider, mut head, body, model } = incoming;
-    let mut quota = app.tenants.admit(&tenant, key_request.prompt_tokens()).await?;
+    let mut quota = app.tenants.admit(&tenant, key_request.prompt_tokens(), &head.extensions).await?;
     headers::for_upstream(&mut head.headers);
     if resource.reads_response() || quota.is_counted() {
         // The response is searched for names or the used tokens, so it must not be compressed.

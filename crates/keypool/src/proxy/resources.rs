@@ -477,7 +477,7 @@ pub async fn list(incoming: &Incoming, collection: &str, address: Option<&Addres
     let size = query::value(&head.uri, size).and_then(|size| size.parse().ok()).unwrap_or(PAGE).clamp(1, 100);
     let prefix = table_name(provider, &format!("{collection}/"));
     let after = query::value(&head.uri, token).map(|id| format!("{prefix}{id}")).unwrap_or_default();
-    let _quota = app.tenants.admit(tenant, None).await?;
+    let _quota = app.tenants.admit(tenant, None, &head.extensions).await?;
     let mut page = app.resources.list(&prefix, tenant.name.as_deref(), &after, size + 1).await?;
     let more = page.len() > size as usize;
     page.truncate(size as usize);

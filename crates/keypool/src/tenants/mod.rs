@@ -9,6 +9,7 @@ use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use http::Extensions;
 use keypool_store::{SqliteStore, sqlite};
 use serde_json::Value;
 use subtle::ConstantTimeEq;
@@ -156,7 +157,9 @@ async fn listed(loaded: &Loaded, stores: &Stores) -> anyhow::Result<HashMap<Toke
 fn reached(tenant: &Tenant, error: &Error) -> String {
     let reasons = error.as_unavailable().map(Unavailable::reasons).unwrap_or_default();
     let is = |reason| reasons.iter().any(|(found, _)| *found == reason);
-    let (day, minute) = (is(UnavailableReason::DailyLimit), is(UnavailableReason::Limit));
+    // The store does not name the limit.
+    let store = is(UnavailableReason::Store);
+    let (day, minute) = (store || is(UnavailableReason::DailyLimit), store || is(UnavailableReason::Limit));
     let limits = tenant.limits();
     // The reason for tokens of a day is `Limit`, since a request in flight may give some back.
     let is_daily = |limit: &&Limit| limit.span == Span::Day && limit.unit == Unit::Requests;
@@ -250,7 +253,12 @@ impl Tenants {
     ///
     /// # Errors
     /// 429 if the tenant has reached a limit, with the time until it has room again; 503 if the store is unavailable.
-    pub async fn admit(&self, tenant: &Tenant, tokens: Option<u64>) -> Result<Quota, ApiError> {
+    pub async fn admit(
+        &self,
+        tenant: &Tenant,
+        tokens: Option<u64>,
+        extensions: &Extensions,
+    ) -> Result<Quota, ApiError> {
         if tenant.name.is_none() {
             return Ok(Quota::default());
         }
@@ -263,7 +271,10 @@ impl Tenants {
             None => request.uncounted(),
         };
         match self.quota.acquire(request).await {
-            Ok(lease) => Ok(Quota { lease: Some(lease), prompt_tokens: tokens.unwrap_or(0) }),
+            Ok(lease) => {
+                let (prompt_tokens, progress) = (tokens.unwrap_or(0), extensions.get().cloned());
+                Ok(Quota { lease: Some(lease), prompt_tokens, progress })
+            }
             Err(error) if error.kind() == ErrorKind::Unavailable => {
                 let message = format!("this client has reached its limit{} at this gateway", reached(tenant, &error));
                 // It is not known when one of the tenant's simultaneous requests ends.

@@ -15,7 +15,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use tower_keypool::{BoxError, Lease, Usage, classify::UsageReader};
 
 use super::Tenant;
-use crate::{dialect::Dialect, error::ApiError, request_result::RequestResult};
+use crate::{dialect::Dialect, error::ApiError, middleware::access_log::Progress, request_result::RequestResult};
 
 /// A request that is counted against its tenant's limits. It is one of the tenant's simultaneous requests until this is
 /// dropped. Requests with the gateway's own token are not counted.
@@ -24,6 +24,8 @@ pub struct Quota {
     pub(super) lease: Option<Lease>,
     /// The estimated tokens of the prompt.
     pub(super) prompt_tokens: u64,
+    /// Whether the request was sent with a key; a request that was not does not count.
+    pub(super) progress: Option<Progress>,
 }
 
 impl Quota {
@@ -50,18 +52,30 @@ impl Quota {
     }
 
     /// Wraps the body of the response, so that its usage is reported. `events` is the dialect of a stream.
-    pub fn metered<B>(self, inner: B, tenant: &Tenant, events: Option<Dialect>) -> Body
+    pub fn metered<B>(mut self, inner: B, tenant: &Tenant, events: Option<Dialect>) -> Body
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let Self { lease, prompt_tokens } = self;
-        let meter = lease.map(|lease| Meter { reader: UsageReader::new(), lease, prompt_tokens, events: 0 });
+        let prompt_tokens = self.prompt_tokens;
+        let meter =
+            self.lease.take().map(|lease| Meter { reader: UsageReader::new(), lease, prompt_tokens, events: 0 });
         if meter.is_none() && tenant.name.is_none() {
             return Body::new(inner);
         }
         let revoked = tenant.revoked.clone().cancelled_owned();
         Body::new(MeteredBody { inner, revoked, meter, events, begun: false, ended: false })
+    }
+}
+
+/// A client may leave while its request waits for a key.
+impl Drop for Quota {
+    fn drop(&mut self) {
+        if self.progress.as_ref().is_some_and(|progress| !progress.has_attempts())
+            && let Some(lease) = self.lease.take()
+        {
+            lease.give_back();
+        }
     }
 }
 

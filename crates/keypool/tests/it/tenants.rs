@@ -91,10 +91,12 @@ async fn used_tokens_count_after_a_restart() {
             command.arg("--db").arg(database.path().join("keys.db")).args(["--admin-token", ADMIN]);
         })
     };
-    let mut gateway = start();
+    let (mut gateway, other) = (start(), start());
     assert_eq!(ask(&gateway, "token-of-a").await.status, 200);
     gateway.signal("TERM");
     assert!(gateway.wait().success());
+    let refused = ask(&other, "token-of-a").await.text();
+    assert!(refused.contains("its limit of 100 tokens per minute"), "{refused}");
     let gateway = start();
     let shown = admin::ask(&gateway, http::Method::GET, "/tenants", serde_json::Value::Null).await.json();
     let limit = &shown[0]["limits"][0];
@@ -414,4 +416,6 @@ async fn request_counts_when_it_arrives() {
     };
     assert_eq!(refused, StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(sim.report().total.arrivals, 1, "the counted request waits for the key");
+    // The waiting client has left, and nothing was sent.
+    wait_for_use(&gateway, "a", 0..=0).await;
 }

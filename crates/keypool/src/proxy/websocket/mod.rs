@@ -199,7 +199,7 @@ impl LiveSession {
         }
         // The message as it was checked: the original might have a field twice.
         let setup = content.to_string();
-        let mut quota = app.tenants.admit(&self.tenant, Some(text.len() as u64 / 4)).await?;
+        let mut quota = app.tenants.admit(&self.tenant, Some(text.len() as u64 / 4), &self.head.extensions).await?;
         let mut needs = KeyRequest::model(model).input_tokens(text.len() as u64 / 4);
         if let Some(project) = project {
             needs = needs.affinity(Affinity::RequireProject(project));
