@@ -167,11 +167,11 @@ impl Journal {
     }
 
     pub(super) fn sync(&mut self) -> Result<(), OutputError> {
-        match self.file.sync_data() {
-            // A device or a pipe.
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
-            synced => synced.map_err(|error| self.failed(error)),
+        self.file.sync_data().map_err(|error| self.failed(error))?;
+        if !is_at(&self.file, &self.path) {
+            return Err(self.failed(io::Error::other("the file was removed or replaced during the run")));
         }
+        Ok(())
     }
 
     /// Writes the last result of each task in the order of the tasks: in place of the lines, or as an array.
