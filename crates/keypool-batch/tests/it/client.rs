@@ -169,6 +169,11 @@ async fn finish_reason_is_known_for_every_provider() {
         let answer = client.send(&Prompt::text("x").model("m")).await.unwrap();
         assert_eq!((answer.finish, answer.usage), (finish, Some(Usage { input_tokens: 3, output_tokens: 5 })));
     }
+    let refusal = json!({ "choices": [{ "message": { "refusal": "I cannot." }, "finish_reason": "stop" }] });
+    let (_, client) = client_with_response(OpenAi::new(), "application/json", refusal.to_string());
+    let answer = client.send(&Prompt::text("x").model("m")).await.unwrap();
+    assert_eq!((&*answer.text, answer.finish), ("I cannot.", blocked("refusal")));
+    assert_eq!(answer.finish_reason.as_deref(), Some("stop"));
     for (body, finish) in [
         (message("x", "end_turn"), Finish::Stop),
         (message("x", "max_tokens"), Finish::MaxTokens),
