@@ -279,7 +279,7 @@ async fn connection_error_names_the_cause_and_the_address() {
 #[tokio::test]
 async fn response_of_another_server_names_the_address() {
     let page = "<html>Welcome</html>";
-    for (status, body) in [(404, ""), (200, page), (404, page), (405, page), (501, page)] {
+    for (status, body) in [(404, ""), (307, ""), (200, page), (404, page), (405, page), (501, page)] {
         let service = tower::service_fn(move |_: keypool_batch::client::TransportRequest| async move {
             let answer = Response::builder().status(status).header("content-type", "text/html");
             Ok::<_, BoxError>(answer.body(Full::<Bytes>::from(body))?)
@@ -295,6 +295,7 @@ async fn response_of_another_server_names_the_address() {
             Err(error) => error,
         };
         for error in [sent, streamed] {
+            assert_eq!(error.kind(), ErrorKind::Unreadable, "{error}");
             let text = error.to_string();
             assert!(text.contains("from http://web.example") && text.contains("the provider's address?"), "{text}");
         }

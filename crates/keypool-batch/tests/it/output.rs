@@ -241,6 +241,7 @@ async fn failed_tasks_are_skipped_unless_retry_failed_is_set() {
     let (_sim, client) = paused(GeminiSim::builder(), 1);
     let all = run_to(&client, tasks(3), &path, OutputOptions::default()).await;
     assert_eq!((all.ok, all.skipped, all.skipped_failed), (0, 3, 1), "{all}");
+    assert!(all.to_string().contains("earlier runs (1 of them failed; --retry-failed tries them again)"), "{all}");
     let all = run_to(&client, tasks(3), &path, OutputOptions { retry_failed: true, ordered: true }).await;
     assert_eq!((all.ok, all.skipped, all.skipped_failed), (1, 2, 0), "{all}");
     assert!(lines(&path).iter().all(|line| line["success"] == json!(true)));
