@@ -163,8 +163,8 @@ impl Batch {
         Ok(self)
     }
 
-    /// Ends the run when the daily quota of all keys for the model of a task is used up, instead of waiting for the
-    /// next day.
+    /// Ends the run when the daily quota or the credit of all keys for the model of a task is used up, instead of
+    /// waiting for the next day.
     pub fn until_exhausted(mut self) -> Self {
         self.settings.until_exhausted = true;
         self

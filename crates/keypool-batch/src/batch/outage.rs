@@ -53,7 +53,7 @@ pub(super) struct Unavailability {
 pub(super) enum Advice {
     /// A key may be ready later.
     Wait,
-    /// The daily quota of all keys is used up. It is renewed after this time.
+    /// The daily quota or the credit of all keys is used up. The first key is tried again after this time.
     Exhausted(Duration),
     /// All keys are disabled.
     NoKeys,
@@ -114,8 +114,9 @@ impl Unavailability {
             return self.has(Reason::DailyLimit);
         }
         let cooling = cooling(pool, usize::MAX);
-        // A model that a project may not use has a daily quota of 0.
-        let is_daily = |class| matches!(class, Some(ErrorClass::DailyQuota | ErrorClass::NotEntitled));
+        // A model that a project may not use has a daily quota of 0. Credit is tried again each hour.
+        let is_daily =
+            |class| matches!(class, Some(ErrorClass::DailyQuota | ErrorClass::NotEntitled | ErrorClass::Billing));
         let others = cooling.iter().filter(|breaker| !is_daily(breaker.class));
         let any = self.has(Reason::DailyLimit) || cooling.iter().any(|breaker| is_daily(breaker.class));
         any && others.filter_map(|breaker| breaker.seconds_left).all(|left| left > whole_seconds(after))

@@ -56,7 +56,7 @@ pub enum RunOutcome {
     Finished,
     /// The run was stopped.
     Stopped,
-    /// The daily quota of all keys is used up.
+    /// The daily quota or the credit of all keys is used up.
     Exhausted {
         /// Time until the first key has quota again, in seconds.
         seconds: u64,
@@ -130,7 +130,7 @@ impl fmt::Display for Summary {
         if self.skipped > 0 {
             write!(f, ", {} done in earlier runs", self.skipped)?;
             if self.skipped_failed > 0 {
-                write!(f, " ({} of them failed)", self.skipped_failed)?;
+                write!(f, " ({} of them failed; --retry-failed tries them again)", self.skipped_failed)?;
             }
         }
         if self.left > 0 {
@@ -148,7 +148,7 @@ impl fmt::Display for Summary {
         match &self.outcome {
             RunOutcome::Finished => Ok(()),
             RunOutcome::Stopped => f.write_str("; stopped"),
-            RunOutcome::Exhausted { message, .. } => write!(f, "; the daily quota is used up: {message}"),
+            RunOutcome::Exhausted { message, .. } => write!(f, "; the quota is used up: {message}"),
             RunOutcome::NoKeys { message } => write!(f, "; no key is usable: {message}"),
             RunOutcome::Refused { message } => {
                 write!(f, "; every request was refused, check the provider's address: {message}")

@@ -51,6 +51,9 @@ const MESSAGES: &str = "messages system temperature top_p top_k min_p n max_toke
     modalities audio prediction service_tier metadata user safety_identifier prompt_cache_key web_search_options \
     chat_template_kwargs";
 
+/// Names of the limit of output tokens.
+pub(super) const LIMITS: [&str; 3] = ["max_output_tokens", "max_tokens", "max_completion_tokens"];
+
 impl Task {
     /// Creates a task from a prompt.
     pub fn new(prompt: impl Into<Prompt>) -> Self {
@@ -72,8 +75,8 @@ impl Task {
 
     /// Parses a task from JSON: a string, or an object with `prompt` or a whole request body (`request`, or its
     /// `contents` or `messages` at the top level), and `id`, `model`, `system`, `temperature`, `max_output_tokens`.
-    /// Other fields are the task's own. Lines for the batch APIs of Gemini (`key`, `request`) and OpenAI (`custom_id`,
-    /// `body`) are accepted, too.
+    /// Other fields are the task's own. Lines for the batch APIs of Gemini (`key`, `request`), OpenAI (`custom_id`,
+    /// `body`) and Anthropic (`custom_id`, `params`) are accepted, too.
     ///
     /// # Errors
     /// A description of the problem.
@@ -86,12 +89,13 @@ impl Task {
         }
         let Some(mut fields) = object(value) else { return Err("a task must be a string or an object".to_owned()) };
         fields.retain(|_, value| !is_null(value));
-        let is_batch_line = fields.contains_key("custom_id") && fields.contains_key("body");
-        if is_batch_line {
+        let body = ["body", "params"].into_iter().find(|name| fields.contains_key(*name));
+        let body = body.filter(|_| fields.contains_key("custom_id"));
+        if body == Some("body") {
             fields.remove("method");
             fields.remove("url");
         }
-        let request = fields.remove("request").or_else(|| if is_batch_line { fields.remove("body") } else { None });
+        let request = fields.remove("request").or_else(|| fields.remove(body?));
         let mut names = ["id", "custom_id"].into_iter().chain(request.is_some().then_some("key"));
         let id = match names.find(|name| fields.contains_key(*name)) {
             Some(name) => Some(
@@ -118,8 +122,10 @@ impl Task {
         if let Some(number) = fields.remove("temperature") {
             options = options.temperature(temperature(number.get())?);
         }
-        if let Some(number) = fields.remove("max_output_tokens") {
-            options = options.max_output_tokens(tokens(number.get())?);
+        for name in LIMITS {
+            if let Some(number) = fields.remove(name) {
+                options = options.max_output_tokens(tokens(number.get())?);
+            }
         }
         options.check().map_err(|error| error.to_string())?;
         Ok(Self { id, prompt: prompt.options(options), fields })

@@ -76,8 +76,8 @@ pub(super) struct Job {
     pub(super) retries: u32,
     /// Time at which the request was started.
     started: Instant,
-    /// Time of the first response of another server than the provider.
-    first_page: Option<Instant>,
+    /// Time of the first response of another server than the provider, or the first one that the model is overloaded.
+    first_outage: Option<Instant>,
     /// Time at which the provider first said that a minute allows fewer tokens than the prompt has.
     too_large: Option<Instant>,
 }
@@ -238,8 +238,9 @@ impl Engine {
                 () = draining(stop) => return End::Left,
                 has_expired = self.outage.wait_until_reachable(self.wait_left()) => has_expired,
             };
-            if has_expired && let Next::End(end) = self.wait_on(Next::Again(Duration::ZERO), UnavailableCause::Provider)
-            {
+            if has_expired {
+                let next = self.wait_on(Next::Again(Duration::ZERO), UnavailableCause::Provider);
+                let Next::End(end) = next else { continue };
                 return end;
             }
             let before = *next_start;
@@ -258,6 +259,7 @@ impl Engine {
                 Ok(answer) => self.answered(job, answer),
                 Err(error) => self.failed(job, worker, &error),
             };
+            worker.in_flight.set(false);
             let paused = async {
                 match next {
                     Next::End(end) => return Some(end),
@@ -353,6 +355,7 @@ impl Engine {
     }
 
     fn failed(&self, job: &mut Job, worker: &Worker, error: &Error) -> Next {
+        worker.in_flight.set(false);
         match error.kind() {
             ErrorKind::Unavailable => return self.unavailable(job, worker.slot, error),
             kind @ (ErrorKind::Connect | ErrorKind::Store) => {
@@ -361,19 +364,26 @@ impl Engine {
                 self.outage.unreachable(what, &error.to_string());
                 return self.wait_on(Next::Again(Duration::ZERO), UnavailableCause::Provider);
             }
-            kind @ (ErrorKind::Timeout | ErrorKind::Closed | ErrorKind::Unreadable) => {
-                self.log(&job.result, kind.as_str(), &error.to_string());
-            }
             ErrorKind::ShutDown => {
                 self.end(RunOutcome::Stopped);
                 return Next::End(End::Left);
             }
-            // Attempts are logged already; this request was not sent.
-            kind if error.attempts().is_empty() => self.log(&job.result, kind.as_str(), &error.to_string()),
+            // Error responses are logged already.
+            kind if error.status().is_none() => self.log(&job.result, kind.as_str(), &error.to_string()),
             _ => {}
         }
         let is_cut = matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Closed);
-        if !is_cut && !error.attempts().is_empty() {
+        // These are about the model and not about the task.
+        let is_overload = matches!(error.status().map(|status| status.as_u16()), Some(503 | 529));
+        if is_overload {
+            self.outage.reached();
+            let first = *job.first_outage.get_or_insert_with(now);
+            if !self.outage.has_answered(first) && cooling_classes(self.client.pool()).contains(&ErrorClass::Transient)
+            {
+                // A long outage does not use up the retries.
+                job.retries = job.retries.saturating_sub(1);
+            }
+        } else if !is_cut && !error.attempts().is_empty() {
             self.outage.answered(job.started);
         }
         let is_worth_a_retry = match error.kind() {
@@ -413,11 +423,13 @@ impl Engine {
     fn unavailable(&self, job: &mut Job, slot: Option<usize>, error: &Error) -> Next {
         let cause = error.unavailable_cause().unwrap_or(UnavailableCause::Provider);
         if let Some(last) = error.attempts().last() {
-            let what = last.outcome().failure().map(failure_text).unwrap_or_default();
-            match last.outcome().failure().map(|failure| (failure.class(), failure.scope())) {
+            let failure = last.outcome().failure();
+            let of_library = failure.filter(|_| error.status().is_none());
+            let what = of_library.map_or_else(|| error.message().to_owned(), failure_text);
+            match failure.map(|failure| (failure.class(), failure.scope())) {
                 // No key can help: the provider refuses our address, or another server responds.
                 Some((ErrorClass::Egress, _)) => {
-                    let first = *job.first_page.get_or_insert_with(now);
+                    let first = *job.first_outage.get_or_insert_with(now);
                     let (pause, was_test) = self.outage.unreachable("the network", &what);
                     if was_test && self.outage.has_answered(first) {
                         // Others were answered, and this one was sent alone: the response is about this prompt.
@@ -471,21 +483,23 @@ impl Engine {
             Some(after) => format!("{text}; try again in {}", time_left(after.as_secs().max(1))),
             None => text,
         };
-        // The pool disables no key if the provider rejects them all.
+        // The pool disables no key if the provider rejects many at once, and else a rejected key after another try.
         let stats = pool.stats();
-        let is_rejected = |class| matches!(class, ErrorClass::KeyRejected | ErrorClass::Unclear | ErrorClass::Billing);
+        let is_rejected = |class| {
+            matches!(class, ErrorClass::Unclear | ErrorClass::Billing)
+                || class == ErrorClass::KeyRejected && stats.disabling_paused
+        };
         let is_every_key_rejected = cause == UnavailableCause::Keys
-            && stats.disabling_paused
             && stats.succeeded == 0
             && !(why.has(Reason::Busy) || why.has(Reason::Trial))
             && cooling(pool, usize::MAX).iter().all(|breaker| breaker.class.is_some_and(is_rejected));
         match why.advice(pool) {
-            Advice::Wait if is_every_key_rejected => {
-                self.end(RunOutcome::NoKeys { message });
-                Next::End(End::Left)
-            }
             Advice::Exhausted(after) if self.settings.until_exhausted => {
                 self.end(RunOutcome::Exhausted { seconds: after.as_secs(), message });
+                Next::End(End::Left)
+            }
+            Advice::Wait | Advice::Exhausted(_) if is_every_key_rejected => {
+                self.end(RunOutcome::NoKeys { message });
                 Next::End(End::Left)
             }
             Advice::NoKeys => {
@@ -504,14 +518,16 @@ impl Engine {
         Next::End(job.end(Some(TaskError::new(kind, message))))
     }
 
-    /// Returns how much longer the run may wait.
+    /// Returns how much longer the run may wait. It does not wait while a request is at the provider.
     fn wait_left(&self) -> Duration {
-        self.settings.max_wait.map_or(Duration::MAX, |wait| wait.saturating_sub(self.outage.since_last_answer()))
+        let Some(wait) = self.settings.max_wait else { return Duration::MAX };
+        let is_active = self.workers().iter().any(|worker| worker.in_flight.get());
+        if is_active { wait } else { wait.saturating_sub(self.outage.since_last_answer()) }
     }
 
     /// Returns the next step, or ends the run if it has waited too long for this cause.
     fn wait_on(&self, next: Next, cause: UnavailableCause) -> Next {
-        if self.settings.max_wait.is_none_or(|wait| self.outage.since_last_answer() < wait) {
+        if !self.wait_left().is_zero() {
             return next;
         }
         let message = self.outage.waits_for().unwrap_or_default();
@@ -542,7 +558,7 @@ impl Job {
     pub(super) fn new(id: TaskId, index: u64, hash: u64, prompt: Prompt, fields: RawObject) -> Self {
         let mut result = TaskResult::new(id, index, hash);
         result.model.clone_from(&prompt.options.model);
-        Self { prompt, fields, result, retries: 0, started: now(), first_page: None, too_large: None }
+        Self { prompt, fields, result, retries: 0, started: now(), first_outage: None, too_large: None }
     }
 }
 

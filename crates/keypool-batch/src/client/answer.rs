@@ -126,7 +126,8 @@ impl Reader {
                 }
             }
         }
-        if message["refusal"].as_str().is_some_and(|refusal| !refusal.is_empty()) {
+        if let Some(refusal) = message["refusal"].as_str().filter(|refusal| !refusal.is_empty()) {
+            self.text.push_str(refusal);
             self.blocked = Some("refusal".to_owned());
         }
         self.parts.extend(list(&message["tool_calls"]).iter().cloned());
@@ -188,7 +189,7 @@ impl Reader {
             text: self.text,
             parts: self.parts,
             finish,
-            finish_reason: self.blocked.or(self.finish_reason),
+            finish_reason: self.finish_reason.or(self.blocked),
             usage: self.usage,
             model: last.and_then(|last| last.model()).map(str::to_owned).or(self.model),
             key: last.map(|last| last.key().clone()),

@@ -147,7 +147,7 @@ impl Error {
         let root = causes(error).last().unwrap_or(error);
         let cause = match root.downcast_ref::<io::Error>().and_then(|error| words_of(error.kind())) {
             Some(words) => words.to_owned(),
-            None if kind == ErrorKind::Timeout => "no answer in time".to_owned(),
+            None if kind == ErrorKind::Timeout => "no answer in time (--timeout)".to_owned(),
             None => root.to_string(),
         };
         Self::new(kind, format!("{cause} at {address}"))
@@ -155,7 +155,7 @@ impl Error {
 
     /// Converts an error response of the provider.
     pub(super) fn of_failure<B>(failure: &Failure, answer: &Response<B>, attempts: Attempts, base: &Base) -> Self {
-        let kind = match failure.class() {
+        let mut kind = match failure.class() {
             ErrorClass::Caller => ErrorKind::Invalid,
             ErrorClass::ModelNotFound => ErrorKind::ModelNotFound,
             ErrorClass::Transient => ErrorKind::Provider,
@@ -166,14 +166,19 @@ impl Error {
         };
         let status = failure.status().unwrap_or(answer.status());
         let content_type = answer.headers().get(header::CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
-        let is_page = content_type.starts_with(b"text/") && failure.code().is_none();
-        let text = match failure.message() {
-            _ if is_page && matches!(status.as_u16(), 400 | 404 | 405 | 501) => {
-                wrong_address(&status.to_string(), base)
+        let is_wrong = matches!(status.as_u16(), 400 | 404 | 405 | 501)
+            || kind == ErrorKind::Unavailable && failure.message().is_none();
+        let what = match (failure.code(), failure.message()) {
+            (None, _) if is_wrong && content_type.starts_with(b"text/") => Some(format!("a web page ({status})")),
+            (None, None) if status.is_client_error() || status.is_redirection() => {
+                Some(format!("{status} without a reason"))
             }
-            None if status.is_client_error() => wrong_address(&format!("{status} without a reason"), base),
-            _ => failure_text(failure),
+            _ => None,
         };
+        if what.is_some() && !matches!(kind, ErrorKind::Refused | ErrorKind::Unavailable) {
+            kind = ErrorKind::Unreadable;
+        }
+        let text = what.map_or_else(|| failure_text(failure), |what| wrong_address(&what, base));
         let mut error = Self::new(kind, text).with_attempts(attempts);
         error.inner.status = Some(status);
         error.inner.code = failure.code().map(str::to_owned);

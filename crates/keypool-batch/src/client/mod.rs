@@ -90,7 +90,7 @@ pub struct ClientBuilder {
 pub(crate) struct Dispatch {
     /// The key that must be used. The request does not wait for it.
     pub(crate) key: Option<KeyId>,
-    /// Set while the request is at the provider or its response is read.
+    /// Set when the request is sent, and cleared after an error response. The engine clears it after the rest.
     pub(crate) in_flight: InFlight,
 }
 
@@ -145,9 +145,6 @@ impl Client {
         let (head, body) = answer.into_parts();
         let attempts = head.extensions.get::<Attempts>().cloned().unwrap_or_default();
         let read = tokio::time::timeout(self.builder.timeout, Limited::new(body, MAX_RESPONSE).collect()).await;
-        if let Some(dispatch) = dispatch {
-            dispatch.in_flight.set(false);
-        }
         let base = self.pool().provider().base();
         let broken = |error: BoxError| Error::from_transport(&*error, base).with_attempts(attempts.clone());
         let bytes = read.map_err(|elapsed| broken(elapsed.into()))?.map_err(broken)?.to_bytes();

@@ -169,6 +169,11 @@ async fn finish_reason_is_known_for_every_provider() {
         let answer = client.send(&Prompt::text("x").model("m")).await.unwrap();
         assert_eq!((answer.finish, answer.usage), (finish, Some(Usage { input_tokens: 3, output_tokens: 5 })));
     }
+    let refusal = json!({ "choices": [{ "message": { "refusal": "I cannot." }, "finish_reason": "stop" }] });
+    let (_, client) = client_with_response(OpenAi::new(), "application/json", refusal.to_string());
+    let answer = client.send(&Prompt::text("x").model("m")).await.unwrap();
+    assert_eq!((&*answer.text, answer.finish), ("I cannot.", blocked("refusal")));
+    assert_eq!(answer.finish_reason.as_deref(), Some("stop"));
     for (body, finish) in [
         (message("x", "end_turn"), Finish::Stop),
         (message("x", "max_tokens"), Finish::MaxTokens),
@@ -274,7 +279,7 @@ async fn connection_error_names_the_cause_and_the_address() {
 #[tokio::test]
 async fn response_of_another_server_names_the_address() {
     let page = "<html>Welcome</html>";
-    for (status, body) in [(404, ""), (200, page), (404, page), (405, page), (501, page)] {
+    for (status, body) in [(404, ""), (307, ""), (200, page), (404, page), (405, page), (501, page)] {
         let service = tower::service_fn(move |_: keypool_batch::client::TransportRequest| async move {
             let answer = Response::builder().status(status).header("content-type", "text/html");
             Ok::<_, BoxError>(answer.body(Full::<Bytes>::from(body))?)
@@ -290,6 +295,7 @@ async fn response_of_another_server_names_the_address() {
             Err(error) => error,
         };
         for error in [sent, streamed] {
+            assert_eq!(error.kind(), ErrorKind::Unreadable, "{error}");
             let text = error.to_string();
             assert!(text.contains("from http://web.example") && text.contains("the provider's address?"), "{text}");
         }

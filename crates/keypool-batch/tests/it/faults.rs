@@ -100,7 +100,7 @@ async fn missing_response_is_a_timeout_and_truncated_response_is_closed() {
         let (_, results) = results_of(batch, tasks(1)).await;
         assert_eq!(results[0]["error"]["kind"], kind, "{}", results[0]);
         assert_eq!(results[0]["attempts"], 2, "{}", results[0]);
-        assert_eq!(log.text().matches(kind).count(), 2, "{}", log.text());
+        assert_eq!(log.text().matches(&format!(": {kind}: ")).count(), 2, "{}", log.text());
     }
 }
 
@@ -194,13 +194,22 @@ async fn unwritable_error_log_is_reported_and_the_run_continues() {
 
 #[tokio::test(start_paused = true)]
 async fn run_to_a_wrong_address_ends_early() {
-    let script = [Rule::new(Fault::Canned(Canned::new(200).header("content-type", "text/html").body("<html>")))];
-    let (sim, client) = paused(GeminiSim::builder().script(script), 4);
-    let (summary, _) = results_of(Batch::new(&client, MODEL).workers(4).max_retries(0), tasks(1_000)).await;
-    let RunOutcome::Refused { message } = &summary.outcome else { panic!("{summary}") };
-    assert!(message.starts_with("no JSON") && message.contains("the provider's address?"), "{message}");
-    assert!(summary.failed < 20 && summary.left > 200, "{summary}");
-    assert!(sim.report().total.arrivals < 20);
+    for status in [200, 307, 404, 501] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out.jsonl");
+        let run = async |script: Option<Rule>| {
+            let (sim, client) = paused(GeminiSim::builder().script(script), 4);
+            let output = Output::file(&path, &OutputOptions::default()).unwrap();
+            let batch = Batch::new(&client, MODEL).workers(4).max_retries(0);
+            (batch.run(tasks(1_000), output).await.unwrap(), sim.report().total.arrivals)
+        };
+        let page = Canned::new(status).header("content-type", "text/html").body("<html>");
+        let (summary, arrivals) = run(Some(Rule::new(Fault::Canned(page)))).await;
+        let RunOutcome::Refused { message } = &summary.outcome else { panic!("{status}: {summary}") };
+        assert!(message.contains("the provider's address?"), "{message}");
+        assert!(summary.failed < 20 && summary.left > 200 && arrivals < 20, "{summary}");
+        assert_eq!(run(None).await.0.ok, 1_000, "{status}: the next run tries the failed tasks again");
+    }
 
     let script = [Rule::new(Fault::Canned(Canned::new(200).body("<html>"))).skip(1)];
     let (_sim, client) = paused(GeminiSim::builder().script(script), 4);

@@ -268,11 +268,16 @@ async fn read_error_ends_the_input_but_not_the_run() {
 
 #[test]
 fn all_forms_of_a_task_are_read() {
+    let limited = |name: &str| format!("{:?}", Task::from_json(&format!("{{\"prompt\": \"x\", \"{name}\": 9}}")));
+    for name in ["max_tokens", "max_completion_tokens"] {
+        assert_eq!(limited(name), limited("max_output_tokens"));
+    }
     for good in [
         r#"{"id": 12345678901234567890123, "prompt": "x"}"#,
         r#"{"prompt": "x", "temperature": null}"#,
         r#"{"key": "k", "request": {"contents": [{"parts": [{"text": "x"}]}]}}"#,
         r#"{"custom_id": "c", "method": "POST", "url": "/v1/chat/completions", "body": {"model": "m", "messages": []}}"#,
+        r#"{"custom_id": "c", "params": {"model": "m", "max_tokens": 9, "messages": []}}"#,
         r#"{"contents": [], "generationConfig": {"topK": 1, "candidateCount": 1}, "meta": 1}"#,
         r#"{"messages": [], "n": 1, "system": "s", "temperature": 0.5, "meta": 1}"#,
     ] {

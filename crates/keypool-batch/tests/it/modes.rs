@@ -72,6 +72,16 @@ async fn stop_waits_for_active_requests_and_leaves_the_rest() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn request_that_timed_out_is_not_active() {
+    let (_sim, client) = paused(GeminiSim::builder().script([Rule::new(Fault::Hang)]), 1);
+    let run = Batch::new(&client, MODEL).start(tasks(40), sink()).unwrap();
+    tokio::time::sleep(Duration::from_millis(600_500)).await;
+    let progress = run.progress();
+    let why = "waiting for the network: no answer in time (--timeout) at gemini-sim.invalid:80; next try in 1 s";
+    assert_eq!((progress.active, progress.waits_for.as_deref()), (0, Some(why)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn stop_does_not_wait_for_keys_and_abort_does_not_wait_at_all() {
     let limits = Limits::none().rpm(2);
     let limited = |pool: tower_keypool::KeyPoolBuilder| pool.limits(MODEL, tower_keypool::Limits::new().per_minute(2));

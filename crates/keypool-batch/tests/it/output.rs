@@ -199,6 +199,24 @@ async fn line_that_cannot_be_read_at_the_end_is_not_dropped() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "no other file is left behind");
 }
 
+#[cfg(unix)]
+#[tokio::test(start_paused = true)]
+async fn run_ends_if_its_output_is_removed_or_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("out.jsonl");
+    for is_replaced in [false, true] {
+        let output = Output::file(&path, &OutputOptions::default()).unwrap();
+        fs::rename(&path, folder.path().join("old.jsonl")).unwrap();
+        if is_replaced {
+            fs::write(&path, "").unwrap();
+        }
+        let (sim, client) = paused(GeminiSim::builder().latency(std::time::Duration::from_secs(1)), 1);
+        let error = keypool_batch::Batch::new(&client, crate::MODEL).run(tasks(1_000), output).await.unwrap_err();
+        assert!(error.to_string().ends_with("out.jsonl: the file was removed or replaced during the run"), "{error}");
+        assert!(sim.report().total.arrivals < 200, "{}", sim.report().total.arrivals);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn empty_input_makes_an_empty_output() {
     let folder = tempfile::tempdir().unwrap();
@@ -223,6 +241,7 @@ async fn failed_tasks_are_skipped_unless_retry_failed_is_set() {
     let (_sim, client) = paused(GeminiSim::builder(), 1);
     let all = run_to(&client, tasks(3), &path, OutputOptions::default()).await;
     assert_eq!((all.ok, all.skipped, all.skipped_failed), (0, 3, 1), "{all}");
+    assert!(all.to_string().contains("earlier runs (1 of them failed; --retry-failed tries them again)"), "{all}");
     let all = run_to(&client, tasks(3), &path, OutputOptions { retry_failed: true, ordered: true }).await;
     assert_eq!((all.ok, all.skipped, all.skipped_failed), (1, 2, 0), "{all}");
     assert!(lines(&path).iter().all(|line| line["success"] == json!(true)));

@@ -108,6 +108,15 @@ async fn max_wait_is_counted_from_the_last_response() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn max_wait_does_not_count_the_time_of_a_request() {
+    let limits = tower_keypool::Limits::new().per_minute(1);
+    let builder = GeminiSim::builder().latency(100 * SECOND);
+    let (_sim, client) = paused_with(builder, 1, Limits::none(), |pool| pool.limits(MODEL, limits));
+    let summary = Batch::new(&client, MODEL).max_wait(30 * SECOND).run(tasks(5), sink()).await.unwrap();
+    assert_eq!(summary.ok, 5, "{summary}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn run_without_usable_keys_ends_and_fails_no_task() {
     for slots in [false, true] {
         let (sim, client) = paused(GeminiSim::builder(), 3);
@@ -128,20 +137,35 @@ async fn run_without_usable_keys_ends_and_fails_no_task() {
 /// The pool then disables no key, since this may be an outage of the provider.
 #[tokio::test(start_paused = true)]
 async fn run_whose_keys_are_all_rejected_ends_and_says_why() {
-    for slots in [false, true] {
-        let (sim, client) = paused(GeminiSim::builder(), 6);
-        for key in 0..6 {
-            sim.refuse_key(&format!("key-{key}"), Some(Refusal::ApiKeyInvalid));
+    let rejected = Fault::Refuse(Refusal::ApiKeyInvalid);
+    let unclear = Fault::Canned(Canned::new(401));
+    for (keys, fault, why) in [(6, rejected, "key rejected"), (2, unclear, "unclear"), (2, no_credit(), "billing")] {
+        for slots in [false, true] {
+            let (_sim, client) = paused(GeminiSim::builder().script([Rule::new(fault.clone())]), keys);
+            let mut batch = Batch::new(&client, MODEL);
+            if slots {
+                batch = batch.slots(1, SECOND);
+            }
+            let run = batch.run(tasks(30), sink());
+            let summary = tokio::time::timeout(5 * 60 * SECOND, run).await.expect("the run ends").unwrap();
+            let RunOutcome::NoKeys { message } = &summary.outcome else { panic!("{summary}") };
+            assert!(message.contains(&format!(": {keys} cooling down ({why}); try again in ")), "{message}");
+            assert_eq!((summary.ok, summary.failed, summary.left), (0, 0, 30), "{summary}");
         }
-        let mut batch = Batch::new(&client, MODEL);
-        if slots {
-            batch = batch.slots(1, SECOND);
-        }
-        let summary = tokio::time::timeout(HOUR, batch.run(tasks(30), sink())).await.expect("the run ends").unwrap();
-        let RunOutcome::NoKeys { message } = &summary.outcome else { panic!("{summary}") };
-        assert!(message.contains(": 6 cooling down (key rejected); try again in "), "{message}");
-        assert_eq!((summary.ok, summary.failed, summary.left), (0, 0, 30), "{summary}");
     }
+}
+
+/// OpenAI's response to a key whose credit is used up.
+fn no_credit() -> Fault {
+    Fault::Canned(Canned::new(429).json(&json!({ "error": { "code": "insufficient_quota" } })))
+}
+
+#[tokio::test(start_paused = true)]
+async fn until_exhausted_ends_when_the_credit_of_all_keys_is_used_up() {
+    let (_sim, client) = paused(GeminiSim::builder().script([Rule::new(no_credit()).skip(9)]), 2);
+    let run = Batch::new(&client, MODEL).until_exhausted().run(tasks(30), sink());
+    let summary = tokio::time::timeout(HOUR, run).await.expect("the run ends").unwrap();
+    assert!(summary.ok == 9 && summary.to_string().contains("; the quota is used up: no key is "), "{summary}");
 }
 
 /// One key of ten, or of a hundred, is only overloaded or at a limit that the pool does not know.
@@ -220,11 +244,11 @@ async fn max_wait_ends_a_run_without_a_network() {
 
 #[tokio::test(start_paused = true)]
 async fn no_request_is_sent_at_the_end_of_max_wait() {
-    let refused = Rule::new(Fault::Refuse(Refusal::LocationUnsupported));
-    let builder = GeminiSim::builder().script([refused, Rule::new(Fault::HeadLatency((SECOND / 10).into()))]);
+    let builder = GeminiSim::builder().script([Rule::new(page()), Rule::new(Fault::HeadLatency((SECOND / 10).into()))]);
     let (sim, client) = paused(builder, 1);
     let summary = Batch::new(&client, MODEL).max_wait(5 * SECOND).run(tasks(20), sink()).await.unwrap();
-    assert!(matches!(summary.outcome, RunOutcome::Unreachable { .. }), "{summary}");
+    let RunOutcome::Unreachable { message } = &summary.outcome else { panic!("{summary}") };
+    assert!(message.contains("network: a web page (403 Forbidden) from http://gemini-sim.invalid"), "{message}");
     let tries = sim.report().total.arrivals - 20;
     assert!((1..=5).contains(&tries), "{tries} requests after the first of each task");
 }
@@ -247,13 +271,25 @@ async fn short_outage_of_connections_or_of_a_page_fails_no_task() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn long_overload_fails_no_task() {
+    let script = [Rule::new(Fault::Refuse(Refusal::Overloaded)).from(3 * SECOND).until(HOUR)];
+    let (_sim, client) = paused(GeminiSim::builder().latency(SECOND).script(script), 4);
+    let summary = Batch::new(&client, MODEL).workers(20).run(tasks(200), sink()).await.unwrap();
+    assert_eq!((summary.ok, summary.failed), (200, 0), "{summary}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn max_wait_ends_a_run_whose_connections_are_closed() {
-    let (sim, client) = paused(GeminiSim::builder().script([Rule::new(Fault::ResetBeforeHead)]), 2);
-    let summary = Batch::new(&client, MODEL).max_wait(20 * SECOND).run(tasks(100), sink()).await.unwrap();
-    let RunOutcome::Unreachable { message } = &summary.outcome else { panic!("{summary}") };
-    assert!(message.contains("waiting for the network"), "{message}");
-    assert_eq!((summary.failed, summary.left), (0, 100), "{summary}");
-    assert!(sim.elapsed() < 40 * SECOND, "{:?}", sim.elapsed());
+    for (fault, why) in
+        [(Fault::ResetBeforeHead, "waiting for the network"), (Fault::Refuse(Refusal::Overloaded), "cooling down")]
+    {
+        let (sim, client) = paused(GeminiSim::builder().script([Rule::new(fault)]), 2);
+        let summary = Batch::new(&client, MODEL).max_wait(20 * SECOND).run(tasks(100), sink()).await.unwrap();
+        let RunOutcome::Unreachable { message } = &summary.outcome else { panic!("{summary}") };
+        assert!(message.contains(why), "{message}");
+        assert_eq!((summary.failed, summary.left), (0, 100), "{summary}");
+        assert!(sim.elapsed() < 40 * SECOND, "{:?}", sim.elapsed());
+    }
 }
 
 /// A firewall refuses one prompt, and the provider answers all others.

@@ -87,7 +87,7 @@ pub(super) struct Batch {
     /// Stop when no answer has arrived for this time
     #[arg(long, value_name = "TIME")]
     max_wait: Option<HumanDuration>,
-    /// Stop with exit code 3 when the daily quota of all keys is used up
+    /// Stop with exit code 3 when the daily quota or credit of all keys is used up
     #[arg(long, conflicts_with = "max_wait")]
     until_exhausted: bool,
     /// Write results in the order of the tasks

@@ -141,7 +141,7 @@ pub(super) async fn rows(opened: &Opened) -> anyhow::Result<Vec<KeyRow>> {
 }
 
 pub(super) const NO_KEY: &str = "there is no key: add one with `keypool add-key`, or name the gateway's source: --keys FILE, key.txt or \
-    GEMINI_API_KEY";
+    a variable such as GEMINI_API_KEY or OPENAI_API_KEY";
 
 /// Returns a sentence for each key of a provider, or how to add one.
 pub(super) async fn sentences(opened: &Opened, provider: &str) -> anyhow::Result<Vec<String>> {

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Read};
 use serde_json::Value;
 
 use super::{Item, Place, not_utf8, read_line};
-use crate::batch::task::{Task, temperature, tokens};
+use crate::batch::task::{LIMITS, Task, temperature, tokens};
 
 /// A row that is added to the input. The csv crate accepts a quote that is never closed: its field then ends with this
 /// text. Otherwise this is a blank row, which is skipped.
@@ -105,7 +105,7 @@ fn task(head: &[String], prompt: usize, row: &[&str]) -> Result<Task, String> {
     for (at, (name, value)) in head.iter().zip(row.iter().copied()).enumerate().filter(|(at, _)| *at != prompt) {
         let known = name.to_ascii_lowercase();
         let options = task.prompt.options.clone();
-        let is_known = matches!(&*known, "id" | "model" | "system" | "temperature" | "max_output_tokens");
+        let is_known = matches!(&*known, "id" | "model" | "system" | "temperature") || LIMITS.contains(&&*known);
         if is_known && value.trim().is_empty() {
             continue;
         }
@@ -114,7 +114,7 @@ fn task(head: &[String], prompt: usize, row: &[&str]) -> Result<Task, String> {
             "model" => task.with(options.model(value)),
             "system" => task.with(options.system(value)),
             "temperature" => task.with(options.temperature(temperature(value)?)),
-            "max_output_tokens" => task.with(options.max_output_tokens(tokens(value)?)),
+            name if LIMITS.contains(&name) => task.with(options.max_output_tokens(tokens(value)?)),
             "" if value.is_empty() => task,
             "" => task.field(format!("column {}", at + 1), value),
             _ => task.field(name.clone(), Value::from(value)),

@@ -11,6 +11,7 @@ use super::{
     Order,
     journal::{Head, with_end},
 };
+use crate::batch::result::INPUT;
 
 /// The place of a line, and its place in the order.
 struct Spot {
@@ -104,7 +105,7 @@ fn spots(mut source: &File, order: &Order) -> io::Result<Vec<Spot>> {
             let key @ (id, hash) = head.key();
             let rank = match order.get(&id) {
                 Some((place, present)) if *present == hash => Some((false, *place)),
-                _ => (!head.is_input_error()).then_some((true, number)),
+                _ => (!head.is_error(INPUT)).then_some((true, number)),
             };
             last.extend(rank.map(|rank| (key, Spot { rank, at, length })));
         } else if !line.trim_ascii().is_empty() {

@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 use super::{Order, OutputError, ResultKey, finish, hash_of};
 use crate::{
     batch::{result::INPUT, task::TaskId},
+    client::ErrorKind,
     json::compact,
 };
 
@@ -50,12 +51,12 @@ impl Head {
         serde_json::from_slice(line).ok()
     }
 
-    pub(super) fn is_input_error(&self) -> bool {
-        self.error.as_ref().is_some_and(|error| error.kind == INPUT)
+    pub(super) fn is_error(&self, kind: &str) -> bool {
+        self.error.as_ref().is_some_and(|error| error.kind == kind)
     }
 
     pub(super) fn key(&self) -> ResultKey {
-        (hash_of(&self.id, self.is_input_error()), u64::from_str_radix(&self.hash, 16).unwrap_or_default())
+        (hash_of(&self.id, self.is_error(INPUT)), u64::from_str_radix(&self.hash, 16).unwrap_or_default())
     }
 }
 
@@ -123,7 +124,8 @@ impl Journal {
         Ok(())
     }
 
-    /// Reads whether each result is a success, and removes an incomplete last line.
+    /// Reads whether each result is a success, and removes an incomplete last line. A task whose response another server
+    /// may have sent is left out, so that it is tried again.
     fn read(&mut self) -> Result<HashMap<ResultKey, bool>, OutputError> {
         let mut before = HashMap::new();
         let mut reader = BufReader::with_capacity(1 << 18, &self.file);
@@ -139,7 +141,9 @@ impl Journal {
             number += 1;
             lacks_end = line.last() != Some(&b'\n');
             if let Some(head) = Head::of(&line) {
-                before.insert(head.key(), head.success);
+                if !head.is_error(ErrorKind::Unreadable.as_str()) {
+                    before.insert(head.key(), head.success);
+                }
                 whole += read as u64;
                 continue;
             }
@@ -167,11 +171,11 @@ impl Journal {
     }
 
     pub(super) fn sync(&mut self) -> Result<(), OutputError> {
-        match self.file.sync_data() {
-            // A device or a pipe.
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
-            synced => synced.map_err(|error| self.failed(error)),
+        self.file.sync_data().map_err(|error| self.failed(error))?;
+        if !is_at(&self.file, &self.path) {
+            return Err(self.failed(io::Error::other("the file was removed or replaced during the run")));
         }
+        Ok(())
     }
 
     /// Writes the last result of each task in the order of the tasks: in place of the lines, or as an array.
