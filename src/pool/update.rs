@@ -119,7 +119,7 @@ impl KeyPool {
             let target = Target::Key(find(state, key)?);
             state.breakers.disable(target, reason, now.tick);
             super::persist::persist_breaker(state, target, now);
-            let target = state.name_of(target).to_string();
+            let target = state.name_of(target);
             let message = Some(reason.into());
             state.effects.events.push(Event::Disabled { target, key: key.clone(), class: None, message });
             Ok(())
