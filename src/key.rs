@@ -177,7 +177,7 @@ impl Key {
     /// Sets this key's share of the requests relative to other keys. The default is 1; 0 counts as 1. Each
     /// [`Strategy`](crate::Strategy) says whether weights matter.
     pub fn weight(mut self, weight: u16) -> Self {
-        self.weight = weight.max(1);
+        self.weight = weight;
         self
     }
 

@@ -174,8 +174,8 @@ impl KeyPool {
         Acquire::new(Arc::clone(&self.shared), request.into())
     }
 
-    /// Returns the state of `limit` keys from `offset` on, with their projects. Keys are in the order in which they
-    /// were added, except that a new key takes the place of a removed one.
+    /// Returns the state of `limit` keys from `offset` on, with their projects. Keys are in the order of their slots; a
+    /// new key reuses the slot of a removed one.
     pub fn snapshot(&self, offset: usize, limit: usize) -> Snapshot {
         self.shared.with(|state, now| super::snapshot::snapshot(state, offset, limit, now))
     }
