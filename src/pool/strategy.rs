@@ -89,7 +89,7 @@ impl Load {
         self.order = match strategy {
             Strategy::Weighted => {
                 *pass = self.order.max(*pass);
-                *pass + (1 << 16) / u64::from(key.weight)
+                *pass + (1 << 16) / u64::from(key.weight.max(1))
             }
             _ => uses,
         };
