@@ -136,8 +136,8 @@ impl Base {
 
     /// Reports whether an authority has the base's host and port, in any spelling.
     fn is_at(&self, authority: &Authority) -> bool {
-        let usual = if self.scheme == Scheme::HTTPS { 443 } else { 80 };
-        let port = |authority: &Authority| authority.port_u16().unwrap_or(usual);
+        let default = if self.scheme == Scheme::HTTPS { 443 } else { 80 };
+        let port = |authority: &Authority| authority.port_u16().unwrap_or(default);
         authority == &self.authority
             || (!authority.as_str().contains('@')
                 && authority.host().eq_ignore_ascii_case(self.authority.host())

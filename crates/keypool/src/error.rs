@@ -2,7 +2,10 @@
 
 use std::{sync::LazyLock, time::Duration};
 
-use axum::{body::Body, response::Response};
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use tower_keypool::{
@@ -43,6 +46,15 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, message)
     }
 
+    pub fn conflict(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, message)
+    }
+
+    /// The error for a failure of the database or of another lower layer.
+    pub fn failed(error: impl std::fmt::Display) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+    }
+
     #[must_use]
     pub fn retry_after(mut self, after: Option<Duration>) -> Self {
         self.retry_after = after;
@@ -74,6 +86,13 @@ impl ApiError {
         // For the access log.
         response.extensions_mut().insert(Cause(self.message));
         response
+    }
+}
+
+/// The form of the admin API's errors.
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        self.into_response(Dialect::Gemini)
     }
 }
 

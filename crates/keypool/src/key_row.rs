@@ -133,7 +133,7 @@ pub struct LimitRow {
     pub opens_in_seconds: Option<u64>,
 }
 
-/// Returns the keys of a snapshot for which `matches` returns true. It is called with keys that have no limits yet.
+/// Returns the keys of a snapshot for which `matches` returns true. `matches` sees rows whose limits are not filled in.
 pub fn key_rows(provider: &ProviderPool, snapshot: &Snapshot, mut matches: impl FnMut(&KeyRow) -> bool) -> Vec<KeyRow> {
     let projects: HashMap<&str, &ProjectView> =
         snapshot.projects.iter().map(|project| (&*project.name, project)).collect();

@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     app::AppState,
-    config::{Config, Inputs, Loaded, USUAL_KEY_FILE},
+    config::{Config, DEFAULT_KEY_FILE, Inputs, Loaded},
     server::Certificate,
     store::Stores,
 };
@@ -59,7 +59,7 @@ fn load(app: &AppState) -> anyhow::Result<Arc<Loaded>> {
              a token is required"
         );
     }
-    loaded.usual_key_file = loaded.usual_key_file.or_else(|| app.loaded.load().usual_key_file.clone());
+    loaded.default_key_file = loaded.default_key_file.or_else(|| app.loaded.load().default_key_file.clone());
     Ok(Arc::new(loaded))
 }
 
@@ -103,8 +103,8 @@ fn read_at_start(config: &Config) -> Config {
 pub fn watch(app: AppState, certificate: Option<Certificate>, mut files: Files) -> impl Future<Output = ()> + Send {
     let mut hang_ups = HangUps::new();
     let mut revision = Revision::first(&app.stores);
-    // The error of the last reload. Its cause may be a missing file that only the new configuration names, which is not
-    // watched, so the configuration is loaded again until it has another error or none.
+    // The error of the last reload. The missing file may be named only by the new configuration, so no file change would
+    // start another reload. It is tried until the error changes.
     let mut error = None;
     async move {
         let mut poll = tokio::time::interval(POLL);
@@ -173,8 +173,8 @@ fn stamps(inputs: &Inputs, loaded: &Loaded, certificate: Option<&Certificate>) -
     let tokens = tokens.map(|file| loaded.folder().join(file));
     let key_files = loaded.pools().into_iter().flat_map(|settings| settings.key_files().collect::<Vec<_>>());
     let certificate = certificate.into_iter().flat_map(|certificate| certificate.files().map(Clone::clone));
-    let usual = config.pool.key_files.is_none().then(|| USUAL_KEY_FILE.into());
-    let files = key_files.chain(usual).chain(inputs.file().map(Into::into)).chain(tokens).chain(certificate);
+    let default = config.pool.key_files.is_none().then(|| DEFAULT_KEY_FILE.into());
+    let files = key_files.chain(default).chain(inputs.file().map(Into::into)).chain(tokens).chain(certificate);
     let stamp = |file: &PathBuf| {
         let metadata = std::fs::metadata(file).ok()?;
         Some((metadata.modified().ok()?, metadata.len()))

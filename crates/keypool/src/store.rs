@@ -39,10 +39,10 @@ impl Stores {
         let store = &loaded.config.store;
         let sqlite = match database_path(loaded)? {
             Some(path) => {
-                let is_usual = store.path == "auto";
+                let is_default = store.path == "auto";
                 let opened = open_database(path, &loaded.environment);
                 Some(opened.map_err(|error| match error.downcast::<SqliteError>() {
-                    Ok(error) if is_usual => {
+                    Ok(error) if is_default => {
                         anyhow::anyhow!("{error}. `--db FILE` or `--db none` avoids this database")
                     }
                     Ok(error) => error.into(),

@@ -142,8 +142,8 @@ impl Error {
             _ => ErrorKind::Closed,
         };
         let authority = base.authority();
-        let usual = if base.scheme() == &http::uri::Scheme::HTTPS { 443 } else { 80 };
-        let address = format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(usual));
+        let default = if base.scheme() == &http::uri::Scheme::HTTPS { 443 } else { 80 };
+        let address = format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(default));
         let root = causes(error).last().unwrap_or(error);
         let cause = match root.downcast_ref::<io::Error>().and_then(|error| words_of(error.kind())) {
             Some(words) => words.to_owned(),

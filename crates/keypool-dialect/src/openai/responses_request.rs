@@ -75,8 +75,8 @@ fn read_item(mut value: Value, place: &str, transcript: &mut Transcript<'_>) -> 
     let id = |value: &mut Value| {
         content::needed(value, "call_id", place).or_else(|missing| fields::take_text(value, "id").ok_or(missing))
     };
-    let usual = if value["role"].is_null() && value["id"].is_string() { "item_reference" } else { "message" };
-    let kind = value["type"].as_str().unwrap_or(usual).to_owned();
+    let default = if value["role"].is_null() && value["id"].is_string() { "item_reference" } else { "message" };
+    let kind = value["type"].as_str().unwrap_or(default).to_owned();
     match &*kind {
         "message" if value.is_string() => {
             content::say(Role::User, Content::List(vec![value]), place, transcript)?;

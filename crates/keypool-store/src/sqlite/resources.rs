@@ -60,8 +60,8 @@ impl SqliteStore {
         .await
     }
 
-    /// Returns resources ordered by name: those whose names start with `prefix` and sort after `after`, of one tenant
-    /// if one is given. `most` is their maximum number.
+    /// Returns resources of a tenant, or of no tenant, ordered by name: those whose names start with `prefix` and sort
+    /// after `after`. `most` is their maximum number.
     ///
     /// # Errors
     /// Errors of the file.
@@ -76,7 +76,7 @@ impl SqliteStore {
         self.read(move |connection, shared| {
             let mut read = connection.prepare_cached(
                 "SELECT * FROM resources WHERE name >= ?1 AND name > ?2 AND substr(name, 1, length(?1)) = ?1
-                     AND ifnull(tenant = ?3, ?3 IS NULL) AND ifnull(expires_ms > ?4, true) ORDER BY name LIMIT ?5",
+                     AND tenant IS ?3 AND ifnull(expires_ms > ?4, true) ORDER BY name LIMIT ?5",
             )?;
             let rows = read.query_map((prefix, after, tenant, shared.time.wall_ms(), most), resource)?;
             Ok(rows.collect::<Result<_, _>>()?)

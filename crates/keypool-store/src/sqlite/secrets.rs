@@ -7,11 +7,11 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use chacha20poly1305::{
     KeyInit, XChaCha20Poly1305, XNonce,
     aead::{Aead, Payload},
 };
+use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
 use rusqlite::{Connection, OptionalExtension};
 
 use super::error::{SqliteError, SqliteErrorKind};
@@ -40,7 +40,8 @@ impl MasterKey {
     /// [`SqliteErrorKind::MasterKey`] for anything else. The error does not show the text.
     pub fn parse(text: &str) -> Result<Self, SqliteError> {
         let text = text.trim();
-        let bytes = if text.len() == 64 { from_hex(text) } else { STANDARD.decode(text).ok() };
+        let encoding = if text.len() == 64 { HEXLOWER_PERMISSIVE } else { BASE64 };
+        let bytes = encoding.decode(text.as_bytes()).ok();
         bytes.and_then(|bytes| bytes.try_into().ok()).map(Self).ok_or_else(|| {
             let what = "it is not 64 hexadecimal digits or base64 of 32 bytes; `openssl rand -hex 32` makes one";
             SqliteError::new(SqliteErrorKind::MasterKey, what)
@@ -70,7 +71,7 @@ impl MasterKey {
 
     /// Returns the key as 64 hexadecimal digits. Do not log them.
     pub fn expose(&self) -> String {
-        self.0.iter().fold(String::new(), |digits, byte| digits + &format!("{byte:02x}"))
+        HEXLOWER_PERMISSIVE.encode(&self.0)
     }
 
     /// Writes a file that only its owner can read, replacing an existing one.
@@ -236,11 +237,6 @@ pub(super) fn rename(from: &Path, to: &Path) -> Result<(), SqliteError> {
         if cfg!(unix) { fs::File::open(folder)?.sync_all() } else { Ok(()) }
     });
     renamed.map_err(|error| SqliteError::io(to, &error))
-}
-
-fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let digits = text.chars().map(|digit| digit.to_digit(16)).collect::<Option<Vec<_>>>()?;
-    Some(digits.chunks(2).map(|pair| (pair[0] * 16 + pair[1]) as u8).collect())
 }
 
 fn fill(bytes: &mut [u8]) -> Result<(), SqliteError> {

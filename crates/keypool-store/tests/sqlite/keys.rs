@@ -242,9 +242,12 @@ async fn resources_are_found_until_they_expire() {
     let folder = tempfile::tempdir().unwrap();
     let time = Time::new(NOON);
     let store = time.open(&folder.path().join("keypool.db"));
-    for (name, tenant, expires_ms) in
-        [("files/a", Some("t-1"), Some(NOON + 1_000)), ("files/b", Some("t-2"), None), ("batches/c", Some("t-1"), None)]
-    {
+    for (name, tenant, expires_ms) in [
+        ("f/a", Some("t"), Some(NOON + 1_000)),
+        ("f/b", Some("t"), None),
+        ("b/c", Some("t"), None),
+        ("f/d", None, None),
+    ] {
         let mut resource = Resource::new(name, "project");
         resource.tenant = tenant.map(str::to_owned);
         resource.expires_ms = expires_ms;
@@ -254,16 +257,16 @@ async fn resources_are_found_until_they_expire() {
         let found = store.resources(prefix, tenant, after, 10).await.unwrap();
         found.into_iter().map(|resource| resource.name).collect::<Vec<_>>()
     };
-    assert_eq!(names("files/", None, "").await, ["files/a", "files/b"]);
-    assert_eq!(names("files/", None, "files/a").await, ["files/b"]);
-    assert_eq!(names("", Some("t-1"), "").await, ["batches/c", "files/a"]);
-    let found = store.resource("files/a").await.unwrap().unwrap();
-    assert_eq!((found.project.as_str(), found.tenant.as_deref()), ("project", Some("t-1")));
+    assert_eq!(names("f/", Some("t"), "").await, ["f/a", "f/b"]);
+    assert_eq!(names("f/", Some("t"), "f/a").await, ["f/b"]);
+    assert_eq!(names("", None, "").await, ["f/d"]);
+    let found = store.resource("f/a").await.unwrap().unwrap();
+    assert_eq!((found.project.as_str(), found.tenant.as_deref()), ("project", Some("t")));
     time.advance(Duration::from_secs(1));
-    assert_eq!(store.resource("files/a").await.unwrap(), None);
-    assert_eq!(names("files/", None, "").await, ["files/b"]);
-    assert!(store.remove_resource("files/b").await.unwrap());
-    assert_eq!(store.resource("files/b").await.unwrap(), None);
+    assert_eq!(store.resource("f/a").await.unwrap(), None);
+    assert_eq!(names("f/", Some("t"), "").await, ["f/b"]);
+    assert!(store.remove_resource("f/b").await.unwrap());
+    assert_eq!(store.resource("f/b").await.unwrap(), None);
 }
 
 #[tokio::test]

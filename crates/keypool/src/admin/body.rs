@@ -1,12 +1,10 @@
-//! Request bodies, query parameters, and errors of the admin API.
+//! Request bodies and query parameters of the admin API.
 
-use axum::{
-    Json,
-    extract::{FromRequest, FromRequestParts, Query, Request},
-    response::{IntoResponse, Response},
-};
-use http::{HeaderValue, StatusCode, header, request::Parts};
-use serde::{Serialize, de::DeserializeOwned};
+use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use http::request::Parts;
+use serde::de::DeserializeOwned;
+
+use crate::error::ApiError;
 
 /// Maximum size of a request body.
 const MAX_BODY: usize = 64 << 10;
@@ -15,15 +13,15 @@ const MAX_BODY: usize = 64 << 10;
 pub struct Body<T>(pub T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
-    type Rejection = AdminError;
+    type Rejection = ApiError;
 
-    async fn from_request(request: Request, _: &S) -> Result<Self, AdminError> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         let body = axum::body::to_bytes(request.into_body(), MAX_BODY).await;
-        let body = body.map_err(|_| AdminError::bad_request("the body is longer than 64 KiB or incomplete"))?;
+        let body = body.map_err(|_| ApiError::bad_request("the body is longer than 64 KiB or incomplete"))?;
         let body = if body.is_empty() { &b"{}"[..] } else { &body[..] };
         match serde_json::from_slice(body) {
             Ok(body) => Ok(Self(body)),
-            Err(error) => Err(AdminError::bad_request(format!("the body: {}", without_values(&error.to_string())))),
+            Err(error) => Err(ApiError::bad_request(format!("the body: {}", without_values(&error.to_string())))),
         }
     }
 }
@@ -32,11 +30,11 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
 pub struct Params<T>(pub T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
-    type Rejection = AdminError;
+    type Rejection = ApiError;
 
-    async fn from_request_parts(head: &mut Parts, _: &S) -> Result<Self, AdminError> {
+    async fn from_request_parts(head: &mut Parts, _: &S) -> Result<Self, ApiError> {
         let query = Query::try_from_uri(&head.uri);
-        query.map(|Query(query)| Self(query)).map_err(|error| AdminError::bad_request(error.body_text()))
+        query.map(|Query(query)| Self(query)).map_err(|error| ApiError::bad_request(error.body_text()))
     }
 }
 
@@ -48,63 +46,6 @@ fn without_values(message: &str) -> String {
         }
         // The gateway makes a tenant's token.
         _ => message.replace("`token`, `token_file`, `token_hash`, ", ""),
-    }
-}
-
-/// The body of an error response.
-#[derive(Serialize, utoipa::ToSchema)]
-pub struct ErrorBody {
-    error: ErrorMessage,
-}
-
-#[derive(Serialize, utoipa::ToSchema)]
-struct ErrorMessage {
-    message: String,
-}
-
-/// An error response of the admin API.
-#[derive(Debug)]
-pub struct AdminError {
-    status: StatusCode,
-    message: String,
-}
-
-impl AdminError {
-    pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into() }
-    }
-
-    /// The error for a gateway without an admin token.
-    pub fn off() -> Self {
-        Self::not_found("the admin API is off: set a token with --admin-token-file or KEYPOOL_ADMIN_TOKEN")
-    }
-
-    pub fn bad_request(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, message)
-    }
-
-    pub fn not_found(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, message)
-    }
-
-    pub fn conflict(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::CONFLICT, message)
-    }
-
-    /// The error for a failure of the database or of another lower layer.
-    pub fn failed(error: impl std::fmt::Display) -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
-    }
-}
-
-impl IntoResponse for AdminError {
-    fn into_response(self) -> Response {
-        let body = ErrorBody { error: ErrorMessage { message: self.message } };
-        let mut response = (self.status, Json(body)).into_response();
-        if self.status == StatusCode::TOO_MANY_REQUESTS {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("60"));
-        }
-        response
     }
 }
 

@@ -11,10 +11,9 @@ use http::{HeaderMap, StatusCode};
 use keypool_store::{SqliteStore, sqlite::StoredKey};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use tower_keypool::{ErrorClass, KeyId, Scope, Secret};
+use tower_keypool::{ErrorClass, Key, KeyId, Scope, Secret};
 
 use super::{
-    AdminError,
     body::{Body, Params},
     routes::tagged,
     sessions::Administrator,
@@ -22,6 +21,7 @@ use super::{
 use crate::{
     app::{App, AppState},
     config::{Loaded, NO_EXIT, SecretText},
+    error::ApiError,
     key_row::{KeyRow, KeyState, key_rows},
     key_sources,
     proxy::pools::ProviderPool,
@@ -103,38 +103,36 @@ pub async fn list(State(app): State<AppState>, headers: HeaderMap, Params(query)
 /// Returns a key, without its secret
 #[utoipa::path(get, path = "/-/admin/keys/{id}", tag = "keys",
     responses((status = 200, body = KeyRow), (status = 404, description = "The key does not exist")))]
-pub async fn one(State(app): State<AppState>, Path(id): Path<String>) -> Result<Json<KeyRow>, AdminError> {
+pub async fn one(State(app): State<AppState>, Path(id): Path<String>) -> Result<Json<KeyRow>, ApiError> {
     Ok(Json(find(&app, &id)?.1))
 }
 
 /// Finds a key in the pools, with its provider.
-fn find(app: &App, id: &str) -> Result<(Arc<ProviderPool>, KeyRow), AdminError> {
+fn find(app: &App, id: &str) -> Result<(Arc<ProviderPool>, KeyRow), ApiError> {
     let found = app.pools.iter().find_map(|provider| {
         let mut pages = (0..provider.pool.stats().keys).step_by(PAGE).map(|from| provider.pool.snapshot(from, PAGE));
         let page = pages.find(|page| page.keys.iter().any(|key| key.id.as_str() == id))?;
         let key = key_rows(provider, &page, |key| key.id == id).pop()?;
         Some((Arc::clone(provider), key))
     });
-    found.ok_or_else(|| AdminError::not_found("there is no key with this id: list all keys with GET /-/admin/keys"))
+    found.ok_or_else(|| ApiError::not_found("there is no key with this id: list all keys with GET /-/admin/keys"))
 }
 
 /// Finds a key that only the database lists, so that it can be changed there.
-async fn find_stored(app: &App, id: &str) -> Result<(SqliteStore, StoredKey), AdminError> {
+async fn find_stored(app: &App, id: &str) -> Result<(SqliteStore, StoredKey), ApiError> {
     // A key that is skipped is in no pool.
     if let Ok((provider, key)) = find(app, id)
         && !provider.is_stored(&KeyId::new(id))
     {
         let message =
             format!("key {id} is listed in {}: change it there (disable and enable work for all keys)", key.listed_at);
-        return Err(AdminError::conflict(message));
+        return Err(ApiError::conflict(message));
     }
     let sqlite = super::database(app)?;
-    let stored = sqlite.key(&KeyId::new(id)).await.map_err(AdminError::failed)?;
+    let stored = sqlite.key(&KeyId::new(id)).await.map_err(ApiError::failed)?;
     match stored {
         Some(stored) => Ok((sqlite, stored)),
-        None => {
-            Err(find(app, id).err().unwrap_or_else(|| AdminError::not_found("another process has removed this key")))
-        }
+        None => Err(find(app, id).err().unwrap_or_else(|| ApiError::not_found("another process has removed this key"))),
     }
 }
 
@@ -158,16 +156,16 @@ pub async fn add(
     State(app): State<AppState>,
     Extension(who): Extension<Administrator>,
     Body(options): Body<Map<String, Value>>,
-) -> Result<(StatusCode, Json<Changed>), AdminError> {
+) -> Result<(StatusCode, Json<Changed>), ApiError> {
     let _change = app.admin.changes.lock().await;
     let sqlite = super::database(&app)?;
     let key = checked(&app, options)?;
     let id = key.id.clone();
     check_is_new(&app, &key.secret).await?;
-    if find(&app, id.as_str()).is_ok() || sqlite.key(&id).await.map_err(AdminError::failed)?.is_some() {
-        return Err(AdminError::conflict(format!("there is a key {id} already: choose another id")));
+    if find(&app, id.as_str()).is_ok() || sqlite.key(&id).await.map_err(ApiError::failed)?.is_some() {
+        return Err(ApiError::conflict(format!("there is a key {id} already: choose another id")));
     }
-    sqlite.put_key(key).await.map_err(AdminError::failed)?;
+    sqlite.put_key(key).await.map_err(ApiError::failed)?;
     reload(&app).await?;
     super::note(&app, who, &format!("added key {id}"));
     Ok((StatusCode::CREATED, Json(Changed { id: id.to_string(), outlives: true })))
@@ -183,9 +181,9 @@ pub async fn set(
     Extension(who): Extension<Administrator>,
     Path(id): Path<String>,
     Body(options): Body<Map<String, Value>>,
-) -> Result<Json<Changed>, AdminError> {
+) -> Result<Json<Changed>, ApiError> {
     if let Some(name) = ["secret", "id"].iter().find(|name| options.contains_key(**name)) {
-        return Err(AdminError::bad_request(format!(
+        return Err(ApiError::bad_request(format!(
             "{name}: this field cannot be changed; change the secret with /replace"
         )));
     }
@@ -194,7 +192,7 @@ pub async fn set(
     let names: Vec<String> = options.keys().cloned().collect();
     let mut all = key_sources::options_of(&key);
     all.extend(options);
-    sqlite.put_key(checked(&app, all)?).await.map_err(AdminError::failed)?;
+    sqlite.put_key(checked(&app, all)?).await.map_err(ApiError::failed)?;
     reload(&app).await?;
     super::note(&app, who, &format!("changed {} of key {id}", names.join(", ")));
     Ok(Json(Changed { id, outlives: true }))
@@ -207,10 +205,10 @@ pub async fn remove(
     State(app): State<AppState>,
     Extension(who): Extension<Administrator>,
     Path(id): Path<String>,
-) -> Result<Json<Changed>, AdminError> {
+) -> Result<Json<Changed>, ApiError> {
     let _change = app.admin.changes.lock().await;
     let (sqlite, key) = find_stored(&app, &id).await?;
-    sqlite.remove_key(&key.id).await.map_err(AdminError::failed)?;
+    sqlite.remove_key(&key.id).await.map_err(ApiError::failed)?;
     reload(&app).await?;
     super::note(&app, who, &format!("removed key {id}"));
     Ok(Json(Changed { id, outlives: true }))
@@ -232,13 +230,13 @@ pub async fn disable(
     Extension(who): Extension<Administrator>,
     Path(id): Path<String>,
     Body(Disable { reason }): Body<Disable>,
-) -> Result<Json<Changed>, AdminError> {
+) -> Result<Json<Changed>, ApiError> {
     let (provider, _) = find(&app, &id)?;
     let reason = if reason.trim().is_empty() { "disabled by an administrator" } else { reason.trim() };
     if reason.len() > 300 || holds_secret(&app, reason).await? {
-        return Err(AdminError::bad_request("reason: expected at most 300 characters without a key or token"));
+        return Err(ApiError::bad_request("reason: expected at most 300 characters without a key or token"));
     }
-    provider.pool.disable(&KeyId::new(&*id), reason).map_err(AdminError::failed)?;
+    provider.pool.disable(&KeyId::new(&*id), reason).map_err(ApiError::failed)?;
     super::note(&app, who, &format!("disabled key {id}: {reason}"));
     Ok(Json(Changed { id, outlives: app.stores.sqlite.is_some() || app.stores.redis.is_some() }))
 }
@@ -249,9 +247,9 @@ pub async fn enable(
     State(app): State<AppState>,
     Extension(who): Extension<Administrator>,
     Path(id): Path<String>,
-) -> Result<Json<Changed>, AdminError> {
+) -> Result<Json<Changed>, ApiError> {
     let (provider, _) = find(&app, &id)?;
-    provider.pool.enable(&KeyId::new(&*id)).map_err(AdminError::failed)?;
+    provider.pool.enable(&KeyId::new(&*id)).map_err(ApiError::failed)?;
     super::note(&app, who, &format!("enabled key {id}"));
     Ok(Json(Changed { id, outlives: app.stores.sqlite.is_some() || app.stores.redis.is_some() }))
 }
@@ -272,7 +270,7 @@ pub async fn replace(
     Extension(who): Extension<Administrator>,
     Path(id): Path<String>,
     Body(Replace { secret }): Body<Replace>,
-) -> Result<Json<Changed>, AdminError> {
+) -> Result<Json<Changed>, ApiError> {
     let _change = app.admin.changes.lock().await;
     let (sqlite, key) = find_stored(&app, &id).await?;
     let mut options = key_sources::options_of(&key);
@@ -280,8 +278,8 @@ pub async fn replace(
     let key = checked(&app, options)?;
     check_is_new(&app, &key.secret).await?;
     let (key_id, secret) = (key.id.clone(), key.secret.clone());
-    sqlite.put_key(key).await.map_err(AdminError::failed)?;
-    app.pools.own().pool.replace_secret(&key_id, &secret).map_err(AdminError::failed)?;
+    sqlite.put_key(key).await.map_err(ApiError::failed)?;
+    app.pools.own().pool.replace_secret(&key_id, &secret).map_err(ApiError::failed)?;
     reload(&app).await?;
     super::note(&app, who, &format!("replaced the secret of key {id}"));
     Ok(Json(Changed { id, outlives: true }))
@@ -315,13 +313,13 @@ pub async fn test(
     State(app): State<AppState>,
     Extension(who): Extension<Administrator>,
     Path(id): Path<String>,
-) -> Result<Json<Tested>, AdminError> {
+) -> Result<Json<Tested>, ApiError> {
     let (provider, _) = find(&app, &id)?;
     let loaded = app.loaded.load_full();
     check_place(&loaded, &provider)?;
-    let keys = app.pools.listed(&loaded, &app.stores, &provider).await.map_err(AdminError::failed)?;
+    let keys = app.pools.listed(&loaded, &app.stores, &provider).await.map_err(ApiError::failed)?;
     let key = keys.into_iter().find(|key| key.id().as_str() == id);
-    let key = key.ok_or_else(|| AdminError::not_found("this key is no longer listed"))?;
+    let key = key.ok_or_else(|| ApiError::not_found("this key is no longer listed"))?;
     let checked = app.pools.check_key(&provider, key).await;
     let tested = Tested {
         id,
@@ -338,26 +336,23 @@ pub async fn test(
 }
 
 /// Checks that a secret is not known yet.
-async fn check_is_new(app: &App, secret: &Secret) -> Result<(), AdminError> {
+async fn check_is_new(app: &App, secret: &Secret) -> Result<(), ApiError> {
     let (loaded, text) = (app.loaded.load_full(), secret.expose());
-    for provider in app.pools.iter() {
-        let listed = app.pools.listed(&loaded, &app.stores, provider).await.map_err(AdminError::failed)?;
-        if let Some(key) = listed.iter().find(|key| key.has_secret(text)) {
-            let place = key.label_text().unwrap_or("the configuration");
-            return Err(AdminError::conflict(format!("this key exists already as {}, listed in {place}", key.id())));
+    for (_, listed) in key_sources::all(&loaded, &app.stores).await.map_err(ApiError::failed)? {
+        if let Some(id) = listed.keys.iter().find(|key| key.has_secret(text)).map(Key::id) {
+            let place = listed.place(&id);
+            return Err(ApiError::conflict(format!("this key exists already as {id}, listed in {place}")));
         }
     }
     // A skipped key is in no pool.
-    match key_sources::with_secret(&super::database(app)?, text).await.map_err(AdminError::failed)? {
-        Some(key) => {
-            Err(AdminError::conflict(format!("this key exists already as {}, listed in the database", key.id)))
-        }
+    match key_sources::with_secret(&super::database(app)?, text).await.map_err(ApiError::failed)? {
+        Some(key) => Err(ApiError::conflict(format!("this key exists already as {}, listed in the database", key.id))),
         None => Ok(()),
     }
 }
 
 /// Reports whether a text for people contains a key or a token.
-async fn holds_secret(app: &App, text: &str) -> Result<bool, AdminError> {
+async fn holds_secret(app: &App, text: &str) -> Result<bool, ApiError> {
     let loaded = app.loaded.load_full();
     let tokens = [Some(&loaded.token), loaded.admin_token.as_ref()];
     let is_separator = |c: char| !c.is_ascii_alphanumeric() && !"._-".contains(c);
@@ -366,38 +361,34 @@ async fn holds_secret(app: &App, text: &str) -> Result<bool, AdminError> {
     if tokens.any(|token| text.contains(token)) {
         return Ok(true);
     }
-    for provider in app.pools.iter() {
-        let listed = app.pools.listed(&loaded, &app.stores, provider).await.map_err(AdminError::failed)?;
-        if text.split(is_separator).any(|word| listed.iter().any(|key| key.has_secret(word))) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    let all = key_sources::all(&loaded, &app.stores).await.map_err(ApiError::failed)?;
+    let keys = || all.iter().flat_map(|(_, listed)| &listed.keys);
+    Ok(text.split(is_separator).any(|word| keys().any(|key| key.has_secret(word))))
 }
 
 /// Checks that keys are sent where the configuration says.
-fn check_place(loaded: &Loaded, provider: &ProviderPool) -> Result<(), AdminError> {
+fn check_place(loaded: &Loaded, provider: &ProviderPool) -> Result<(), ApiError> {
     if provider.is_moved(loaded) {
         let message =
             "the provider's kind, upstream or header has changed in the configuration: restart the gateway first";
-        return Err(AdminError::conflict(message));
+        return Err(ApiError::conflict(message));
     }
     Ok(())
 }
 
 /// Checks that the pool can use a key with these options, and returns it as the database stores it.
-fn checked(app: &App, options: Map<String, Value>) -> Result<StoredKey, AdminError> {
+fn checked(app: &App, options: Map<String, Value>) -> Result<StoredKey, ApiError> {
     let loaded = app.loaded.load();
     check_place(&loaded, app.pools.own())?;
-    let (key, stored) = key_sources::stored_from(options, &loaded).map_err(AdminError::bad_request)?;
+    let (key, stored) = key_sources::stored_from(options, &loaded).map_err(ApiError::bad_request)?;
     if app.started.has_exit_of(&key) && loaded.has_exit_of(&key) {
         Ok(stored)
     } else {
-        Err(AdminError::bad_request(NO_EXIT))
+        Err(ApiError::bad_request(NO_EXIT))
     }
 }
 
 /// Reloads the keys of the pools.
-async fn reload(app: &App) -> Result<(), AdminError> {
-    app.pools.reload(&app.loaded.load_full(), &app.stores).await.map_err(AdminError::failed)
+async fn reload(app: &App) -> Result<(), ApiError> {
+    app.pools.reload(&app.loaded.load_full(), &app.stores).await.map_err(ApiError::failed)
 }

@@ -22,8 +22,10 @@ use utoipa::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::app::{App, AppState};
-use body::{AdminError, ErrorBody};
+use crate::{
+    app::{App, AppState},
+    error::ApiError,
+};
 use sessions::{Administrator, COOKIE};
 
 /// The state of the admin API: sessions and events.
@@ -33,6 +35,19 @@ pub struct Admin {
     pub changes: tokio::sync::Mutex<()>,
     sessions: sessions::Sessions,
     events: events::EventLog,
+}
+
+/// The body of an error response. It has more fields, since it has the form of Gemini's errors.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "this is only a description")]
+struct ErrorBody {
+    error: ErrorMessage,
+}
+
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "this is only a description")]
+struct ErrorMessage {
+    message: String,
 }
 
 #[derive(OpenApi)]
@@ -99,12 +114,17 @@ pub fn routes(app: &AppState) -> Router<AppState> {
         .route("/-/ui/{name}", get(ui::file))
 }
 
+/// Returns the error for a gateway without an admin token.
+fn off() -> ApiError {
+    ApiError::not_found("the admin API is off: set a token with --admin-token-file or KEYPOOL_ADMIN_TOKEN")
+}
+
 /// Returns the database, for changes that must outlive the gateway.
 ///
 /// # Errors
 /// 409 if the gateway has no database.
-fn database(app: &App) -> Result<SqliteStore, AdminError> {
-    let none = || AdminError::conflict("the gateway has no database (--db): change keys and tenants in their files");
+fn database(app: &App) -> Result<SqliteStore, ApiError> {
+    let none = || ApiError::conflict("the gateway has no database (--db): change keys and tenants in their files");
     app.stores.sqlite.clone().ok_or_else(none)
 }
 

@@ -12,13 +12,14 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{
-    AdminError,
     body::{Body, Params},
     sessions::Administrator,
 };
 use crate::{
     app::AppState,
     config::TenantEntry,
+    dialect::Dialect,
+    error::ApiError,
     key_row::{BreakerRow, KeyRow, LimitRow, key_rows, limit_rows},
     metrics::{Counts, Step},
     middleware::access_log::RequestRecord,
@@ -134,7 +135,7 @@ fn latency(recent: &[RequestRecord]) -> Option<Latency> {
 pub fn tagged(headers: &HeaderMap, value: &impl Serialize) -> Response {
     let body = match serde_json::to_vec(value) {
         Ok(body) => body,
-        Err(error) => return AdminError::failed(error).into_response(),
+        Err(error) => return ApiError::failed(error).into_response(Dialect::Gemini),
     };
     let hash = Sha256::digest(&body);
     unless_known(headers, &hash, ([(header::CONTENT_TYPE, "application/json")], body))
@@ -176,22 +177,22 @@ pub struct Usage {
 /// Returns the usage of each day, summed over all processes that share the database
 #[utoipa::path(get, path = "/-/admin/usage", tag = "look", params(UsageQuery),
     responses((status = 200, body = Usage), (status = 409, description = "There is no database")))]
-pub async fn usage(State(app): State<AppState>, Params(query): Params<UsageQuery>) -> Result<Json<Usage>, AdminError> {
+pub async fn usage(State(app): State<AppState>, Params(query): Params<UsageQuery>) -> Result<Json<Usage>, ApiError> {
     let sqlite = super::database(&app)?;
     let zone = if query.by == UsageBy::Tenant { "UTC" } else { app.pools.own().pool.provider().zone() };
     let today = usage::today(zone);
-    let date = |name: &str, text: &Option<String>, usual: i32| match text {
-        None => Ok(usual),
+    let date = |name: &str, text: &Option<String>, default: i32| match text {
+        None => Ok(default),
         Some(text) => text
             .parse()
             .map(usage::days_of)
-            .map_err(|_| AdminError::bad_request(format!("{name}: expected a date such as 2026-06-15"))),
+            .map_err(|_| ApiError::bad_request(format!("{name}: expected a date such as 2026-06-15"))),
     };
     let days = query.days.unwrap_or(1).clamp(1, 400);
     let from = date("from", &query.from, today + 1 - days)?;
     // In the time zone of some project it may be tomorrow already.
     let to = date("to", &query.to, today + 1)?;
-    let rows = usage::rows(&sqlite, query.by, from..=to).await.map_err(AdminError::failed)?;
+    let rows = usage::rows(&sqlite, query.by, from..=to).await.map_err(ApiError::failed)?;
     Ok(Json(Usage { today: usage::date_of(today).to_string(), rows }))
 }
 
@@ -204,8 +205,8 @@ pub async fn requests(State(app): State<AppState>, headers: HeaderMap) -> Respon
 /// Returns one of the last 256 requests with its attempts, by its `x-request-id`
 #[utoipa::path(get, path = "/-/admin/requests/{id}", tag = "look",
     responses((status = 200, body = RequestRecord), (status = 404, description = "The request is not among the last 256")))]
-pub async fn request(State(app): State<AppState>, Path(id): Path<String>) -> Result<Json<RequestRecord>, AdminError> {
-    let unknown = || AdminError::not_found("this request is not among the last 256 of this process");
+pub async fn request(State(app): State<AppState>, Path(id): Path<String>) -> Result<Json<RequestRecord>, ApiError> {
+    let unknown = || ApiError::not_found("this request is not among the last 256 of this process");
     app.recent.find(&id).map(Json).ok_or_else(unknown)
 }
 
@@ -258,8 +259,8 @@ pub async fn config(State(app): State<AppState>) -> Json<Value> {
 pub async fn reload(
     State(app): State<AppState>,
     Extension(who): Extension<Administrator>,
-) -> Result<Json<Reloaded>, AdminError> {
-    let reloaded = reload::reload(&app).await.map_err(|error| AdminError::conflict(error.to_string()))?;
+) -> Result<Json<Reloaded>, ApiError> {
+    let reloaded = reload::reload(&app).await.map_err(|error| ApiError::conflict(error.to_string()))?;
     super::note(&app, who, "reloaded the configuration");
     Ok(Json(reloaded))
 }
@@ -319,26 +320,26 @@ pub async fn add_tenant(
     State(app): State<AppState>,
     Extension(who): Extension<Administrator>,
     Body(mut entry): Body<TenantEntry>,
-) -> Result<(StatusCode, Json<AddedTenant>), AdminError> {
+) -> Result<(StatusCode, Json<AddedTenant>), ApiError> {
     if entry.token.is_some() || entry.token_file.is_some() || entry.token_hash.is_some() {
-        return Err(AdminError::bad_request("token: the gateway itself makes the token"));
+        return Err(ApiError::bad_request("token: the gateway itself makes the token"));
     }
     let name = entry.name.trim().to_owned();
     entry.name.clone_from(&name);
     if let Some(problem) = entry.problems().into_iter().next() {
-        return Err(AdminError::bad_request(problem));
+        return Err(ApiError::bad_request(problem));
     }
     let _change = app.admin.changes.lock().await;
     let sqlite = super::database(&app)?;
-    let stored = sqlite.tenants().await.map_err(AdminError::failed)?;
+    let stored = sqlite.tenants().await.map_err(ApiError::failed)?;
     if app.tenants.list().iter().any(|tenant| tenant.entry().name == name) || stored.iter().any(|one| one.name == name)
     {
-        return Err(AdminError::conflict(format!(
+        return Err(ApiError::conflict(format!(
             "there is a tenant {name} already: remove it first, or choose another name"
         )));
     }
-    let token = tenants::add(&sqlite, &entry).await.map_err(AdminError::failed)?;
-    app.tenants.reload(&app.loaded.load_full(), &app.stores).await.map_err(AdminError::failed)?;
+    let token = tenants::add(&sqlite, &entry).await.map_err(ApiError::failed)?;
+    app.tenants.reload(&app.loaded.load_full(), &app.stores).await.map_err(ApiError::failed)?;
     super::note(&app, who, &format!("added tenant {name}"));
     Ok((StatusCode::CREATED, Json(AddedTenant { name, token })))
 }
@@ -350,20 +351,20 @@ pub async fn remove_tenant(
     State(app): State<AppState>,
     Extension(who): Extension<Administrator>,
     Path(name): Path<String>,
-) -> Result<StatusCode, AdminError> {
+) -> Result<StatusCode, ApiError> {
     let _change = app.admin.changes.lock().await;
     let loaded = app.loaded.load_full();
     if loaded.config.tenants.iter().any(|listed| listed.name == name) {
-        return Err(AdminError::conflict(format!(
+        return Err(ApiError::conflict(format!(
             "tenant {name} is listed in {}: remove it there",
             loaded.path.display()
         )));
     }
     let sqlite = super::database(&app)?;
-    if !sqlite.remove_tenant(&name).await.map_err(AdminError::failed)? {
-        return Err(AdminError::not_found(format!("there is no tenant {name}")));
+    if !sqlite.remove_tenant(&name).await.map_err(ApiError::failed)? {
+        return Err(ApiError::not_found(format!("there is no tenant {name}")));
     }
-    app.tenants.reload(&loaded, &app.stores).await.map_err(AdminError::failed)?;
+    app.tenants.reload(&loaded, &app.stores).await.map_err(ApiError::failed)?;
     super::note(&app, who, &format!("removed tenant {name}"));
     Ok(StatusCode::NO_CONTENT)
 }

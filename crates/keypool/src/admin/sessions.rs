@@ -20,10 +20,12 @@ use serde::Deserialize;
 use subtle::ConstantTimeEq;
 use tokio::time::Instant;
 
-use super::{AdminError, body::Body};
+use super::{body::Body, off};
 use crate::{
     app::{App, AppState},
     config::{TokenHash, hash},
+    dialect::Dialect,
+    error::ApiError,
     middleware::host_guard::LocalAddress,
     server,
 };
@@ -129,21 +131,18 @@ pub async fn authorize(
     let (mut head, body) = request.into_parts();
     let admitted = match admit(&app, peer, &head).await {
         Ok(administrator) => administrator,
-        Err(error) => return no_store(error.into_response()),
+        Err(error) => return no_store(error.into_response(Dialect::Gemini)),
     };
     head.extensions.insert(admitted);
     no_store(next.run(Request::from_parts(head, body)).await)
 }
 
-async fn admit(app: &App, peer: SocketAddr, head: &Parts) -> Result<Administrator, AdminError> {
-    let Some(expected) = token_hash(app) else { return Err(AdminError::off()) };
+async fn admit(app: &App, peer: SocketAddr, head: &Parts) -> Result<Administrator, ApiError> {
+    let Some(expected) = token_hash(app) else { return Err(off()) };
     let headers = &head.headers;
     let origin = is_own_origin(headers, &head.uri);
     if origin == Some(false) {
-        return Err(AdminError::new(
-            StatusCode::FORBIDDEN,
-            "the admin API refuses requests from pages of other origins",
-        ));
+        return Err(ApiError::new(StatusCode::FORBIDDEN, "the admin API refuses requests from pages of other origins"));
     }
     if let Some(token) = token(headers) {
         check(app, peer, &token, &expected).await?;
@@ -152,20 +151,20 @@ async fn admit(app: &App, peer: SocketAddr, head: &Parts) -> Result<Administrato
     let session = session(headers, head.extensions.get::<LocalAddress>());
     let Some(session) = session.filter(|session| app.admin.sessions.is_valid(session, &expected)) else {
         let message = "the admin token is missing: send it as x-keypool-admin or Authorization: Bearer, or log in";
-        return Err(AdminError::new(StatusCode::UNAUTHORIZED, message));
+        return Err(ApiError::new(StatusCode::UNAUTHORIZED, message));
     };
     if origin.is_none() && !matches!(head.method, Method::GET | Method::HEAD) {
-        return Err(AdminError::new(StatusCode::FORBIDDEN, "a change in a session needs the Origin header"));
+        return Err(ApiError::new(StatusCode::FORBIDDEN, "a change in a session needs the Origin header"));
     }
     Ok(Administrator::Session(session))
 }
 
 /// Checks a token against the admin token, with a rate limit for wrong tokens.
-async fn check(app: &App, peer: SocketAddr, token: &str, expected: &TokenHash) -> Result<(), AdminError> {
+async fn check(app: &App, peer: SocketAddr, token: &str, expected: &TokenHash) -> Result<(), ApiError> {
     let address = server::network(peer.ip());
     if !app.admin.sessions.may_try(address) {
         let message = "this address sent too many wrong admin tokens: try again in a minute";
-        return Err(AdminError::new(StatusCode::TOO_MANY_REQUESTS, message));
+        return Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, message).retry_after(Some(MINUTE)));
     }
     if hash(token).ct_eq(expected).into() {
         return Ok(());
@@ -174,7 +173,7 @@ async fn check(app: &App, peer: SocketAddr, token: &str, expected: &TokenHash) -
     tracing::warn!(%address, "a client sent a wrong admin token");
     app.admin.events.record("admin", "wrong_token", "", format!("{address} sent a wrong admin token"));
     tokio::time::sleep(DELAY).await;
-    Err(AdminError::new(StatusCode::UNAUTHORIZED, "this is not the admin token"))
+    Err(ApiError::new(StatusCode::UNAUTHORIZED, "this is not the admin token"))
 }
 
 fn token(headers: &HeaderMap) -> Option<String> {
@@ -231,10 +230,10 @@ pub async fn login(
     uri: http::Uri,
     headers: HeaderMap,
     Body(login): Body<Login>,
-) -> Result<Response, AdminError> {
-    let Some(expected) = token_hash(&app) else { return Err(AdminError::off()) };
+) -> Result<Response, ApiError> {
+    let Some(expected) = token_hash(&app) else { return Err(off()) };
     if is_own_origin(&headers, &uri) == Some(false) {
-        return Err(AdminError::new(StatusCode::FORBIDDEN, "a login from a page of another origin is refused"));
+        return Err(ApiError::new(StatusCode::FORBIDDEN, "a login from a page of another origin is refused"));
     }
     check(&app, peer, login.token.trim(), &expected).await?;
     let value = app.admin.sessions.begin(expected);

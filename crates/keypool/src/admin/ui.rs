@@ -7,8 +7,8 @@ use axum::{
 use http::{HeaderMap, HeaderValue, header};
 use rust_embed::RustEmbed;
 
-use super::{AdminError, routes::unless_known, sessions::token_hash};
-use crate::app::AppState;
+use super::{off, routes::unless_known, sessions::token_hash};
+use crate::{app::AppState, dialect::Dialect, error::ApiError};
 
 #[derive(RustEmbed)]
 #[folder = "src/admin/ui"]
@@ -21,7 +21,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 pub async fn redirect(State(app): State<AppState>) -> Response {
     match token_hash(&app) {
         Some(_) => Redirect::to("/-/ui").into_response(),
-        None => AdminError::off().into_response(),
+        None => off().into_response(Dialect::Gemini),
     }
 }
 
@@ -31,10 +31,10 @@ pub async fn page(state: State<AppState>, headers: HeaderMap) -> Response {
 
 pub async fn file(State(app): State<AppState>, Path(name): Path<String>, headers: HeaderMap) -> Response {
     if token_hash(&app).is_none() {
-        return AdminError::off().into_response();
+        return off().into_response(Dialect::Gemini);
     }
     let Some(file) = Files::get(&name) else {
-        return AdminError::not_found("the dashboard has no such file").into_response();
+        return ApiError::not_found("the dashboard has no such file").into_response(Dialect::Gemini);
     };
     let kind = match name.rsplit_once('.').map(|(_, end)| end) {
         Some("html") => "text/html; charset=utf-8",

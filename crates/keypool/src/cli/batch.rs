@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, value_parser};
 use keypool_batch::{
     Batch as Engine, BatchError, Client, ErrorLog, Input, InputFormat, Output, OutputError, OutputOptions,
     PromptOptions, Run, RunOutcome, Summary, batch::Bar,
@@ -18,7 +18,6 @@ use super::{
     keys::sentences,
     opened::{Opened, Source},
     output::{Json, print_json, warn, wrong},
-    positive,
     serve::EndSignals,
     text_or_file,
 };
@@ -57,24 +56,24 @@ pub(super) struct Batch {
     #[arg(long, value_name = "NUMBER", value_parser = temperature)]
     temperature: Option<f64>,
     /// The maximum number of tokens in an answer
-    #[arg(long, value_name = "NUMBER", value_parser = positive::<u32>)]
+    #[arg(long, value_name = "NUMBER", value_parser = value_parser!(u32).range(1..))]
     max_output_tokens: Option<u32>,
     /// The maximum number of simultaneous requests with each key
-    #[arg(long, value_name = "NUMBER", value_parser = positive::<u32>)]
+    #[arg(long, value_name = "NUMBER", value_parser = value_parser!(u32).range(1..))]
     workers_per_key: Option<u32>,
     /// The minimum time between the starts of two requests of a worker: seconds, or 500ms, 12s
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME")]
     rate_limit_per_slot: Option<HumanDuration>,
     /// The maximum number of simultaneous requests with all keys, instead of --workers-per-key [default: 8 for each key,
     /// 32 to 512 in total]
-    #[arg(long, value_name = "NUMBER", value_parser = positive::<usize>,
+    #[arg(long, value_name = "NUMBER", value_parser = value_parser!(u32).range(1..),
           conflicts_with_all = ["workers_per_key", "rate_limit_per_slot"])]
-    concurrency: Option<usize>,
+    concurrency: Option<u32>,
     /// The maximum number of retries of a failed task; failures of keys do not count [default: 3]
-    #[arg(long, value_name = "NUMBER", value_parser = whole)]
+    #[arg(long, value_name = "NUMBER")]
     max_retries: Option<u32>,
     /// The maximum time for one answer [default: 600s]
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME")]
     timeout: Option<HumanDuration>,
     /// Retry the tasks that failed in an earlier run
     #[arg(long, requires = "output")]
@@ -86,7 +85,7 @@ pub(super) struct Batch {
     #[arg(long, value_name = "MODEL,…", value_delimiter = ',')]
     fallback: Vec<String>,
     /// Stop when no answer has arrived for this time
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME")]
     max_wait: Option<HumanDuration>,
     /// Stop with exit code 3 when the daily quota of all keys is used up
     #[arg(long, conflicts_with = "max_wait")]
@@ -104,7 +103,7 @@ pub(super) struct Batch {
     #[arg(long, value_name = "FILE")]
     error_log: Option<PathBuf>,
     /// The time between two lines of progress when standard error is not a terminal [default: 10s]
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME")]
     monitor_interval: Option<HumanDuration>,
     /// Show no progress
     #[arg(long)]
@@ -139,14 +138,6 @@ enum Format {
 
 fn temperature(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|degree| (0.0..=2.0).contains(degree)).ok_or_else(|| "expected 0 to 2".to_owned())
-}
-
-fn whole(text: &str) -> Result<u32, &'static str> {
-    text.parse().map_err(|_| "expected a whole number, 0 or more")
-}
-
-fn time(text: &str) -> Result<HumanDuration, String> {
-    HumanDuration::parse(text).ok_or_else(|| "expected seconds, or a time such as 500ms, 5s, 2m or 1h".to_owned())
 }
 
 impl Batch {
@@ -211,16 +202,16 @@ impl Batch {
             rate_limit_per_slot: self
                 .rate_limit_per_slot
                 .or(given.rate_limit_per_slot.filter(|_| self.concurrency.is_none())),
-            concurrency: self.concurrency.or(given.concurrency),
+            concurrency: self.concurrency.map(|most| most as usize).or(given.concurrency),
             max_retries: self.max_retries.unwrap_or(given.max_retries),
             timeout: self.timeout.unwrap_or(given.timeout),
         })
     }
 
     fn engine(&self, client: &Client, settings: &BatchSection, provider: ProviderKind) -> anyhow::Result<Engine> {
-        let usual = (provider == ProviderKind::Gemini).then(|| "gemini-2.5-flash".to_owned());
+        let default = (provider == ProviderKind::Gemini).then(|| "gemini-2.5-flash".to_owned());
         // Without a model of the run, each task must name one.
-        let model = settings.model.clone().or(usual).unwrap_or_default();
+        let model = settings.model.clone().or(default).unwrap_or_default();
         let mut options = PromptOptions::new();
         if let Some(system) = &settings.system {
             options = options.system(system.as_str());

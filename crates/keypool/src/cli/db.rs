@@ -49,8 +49,6 @@ enum What {
     },
     /// Print the path of the database
     Path,
-    /// Print the size of the database in bytes
-    Size,
 }
 
 impl Db {
@@ -94,10 +92,6 @@ impl Db {
                     self.print(done, &json!({ "keys": keys, "path": path.display().to_string() }));
                 }
                 What::Path => {}
-                What::Size => {
-                    let size = database.size()?;
-                    self.print(size, &json!({ "size_bytes": size, "path": path.display().to_string() }));
-                }
             }
             Ok(ExitCode::SUCCESS)
         })

@@ -29,6 +29,7 @@ use super::{
     STOPPED, block_on,
     monitor::{line, totals},
     output::{Json, print, print_json, rounded_seconds, short},
+    serve::EndSignals,
 };
 use crate::{
     app::{self, App, AppState},
@@ -128,9 +129,10 @@ fn simulator(seed: u64) -> Builder {
 impl Demo {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         block_on(None, async {
+            let mut signals = EndSignals::catch()?;
             tokio::select! {
                 code = self.play() => code,
-                _ = tokio::signal::ctrl_c() => Ok(ExitCode::from(STOPPED)),
+                () = signals.next() => Ok(ExitCode::from(STOPPED)),
             }
         })
     }

@@ -63,18 +63,11 @@ fn text(value: &Value) -> String {
 
 fn explain(record: &Value) {
     let at = record["at_ms"].as_i64().map(moment).unwrap_or_default();
-    print(format_args!(
-        "{} {}: {} after {} ms, at {at}, by {}",
-        text(&record["method"]),
-        text(&record["path"]),
-        text(&record["status"]),
-        text(&record["milliseconds"]),
-        record["tenant"]
-            .as_str()
-            .map_or_else(|| "a client with the gateway's token".to_owned(), |name| format!("tenant {}", plain(name)))
-    ));
+    let tenant = record["tenant"].as_str().map(|name| format!(", by tenant {}", plain(name))).unwrap_or_default();
+    let [method, path, status, ms] = ["method", "path", "status", "milliseconds"].map(|name| text(&record[name]));
+    print(format_args!("{method} {path}: {status} after {ms} ms, at {at}{tenant}"));
     if !record["cause"].is_null() {
-        print(format_args!("the gateway itself sent the response: {}", text(&record["cause"])));
+        print(format_args!("cause: {}", text(&record["cause"])));
     }
     let attempts = record["attempts"].as_array().map(Vec::as_slice).unwrap_or_default();
     if attempts.is_empty() {

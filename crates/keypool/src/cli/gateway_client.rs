@@ -52,7 +52,7 @@ pub(super) struct GatewayClient {
 
 impl GatewayClient {
     pub(super) fn new(admin: &Admin, loaded: &Loaded) -> anyhow::Result<Self> {
-        let base = admin.admin.clone().unwrap_or_else(|| usual_address(loaded));
+        let base = admin.admin.clone().unwrap_or_else(|| default_address(loaded));
         let base = base.trim_end_matches('/').to_owned();
         let uri: Uri = base
             .parse()
@@ -110,7 +110,7 @@ fn root(error: &anyhow::Error) -> anyhow::Error {
     anyhow::anyhow!(error.root_cause().to_string())
 }
 
-fn usual_address(loaded: &Loaded) -> String {
+fn default_address(loaded: &Loaded) -> String {
     let mut address = loaded.admin_listen.unwrap_or(loaded.listen);
     if address.ip().is_unspecified() {
         address.set_ip(IpAddr::from([127, 0, 0, 1]));

@@ -16,7 +16,8 @@ use super::{
     keys::sentences,
     opened::{Opened, Source},
     output::{Json, plain, print, print_json, rounded_seconds, short, warn, write, wrong},
-    positive, text_or_file,
+    serve::EndSignals,
+    text_or_file,
 };
 use crate::{
     config::{Inputs, ProviderKind},
@@ -41,7 +42,7 @@ pub(super) struct Generate {
     #[arg(long, value_name = "TEXT|@FILE")]
     system: Option<String>,
     /// The maximum number of tokens in the answer [default with Anthropic: 8192]
-    #[arg(long, value_name = "NUMBER", value_parser = positive::<u32>)]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     max_output_tokens: Option<u32>,
     /// Fallback models, used in this order when no key can serve the requested one
     #[arg(long, value_name = "MODEL,…", value_delimiter = ',')]
@@ -73,8 +74,8 @@ impl Generate {
         block_on(Some(2), async {
             self.source.check_files()?;
             let opened = Opened::open(&inputs).await?;
-            let usual = (opened.loaded.config.gateway.provider == ProviderKind::Gemini).then_some("gemini-2.5-flash");
-            let model = self.model.as_deref().or(usual).filter(|model| !model.is_empty());
+            let default = (opened.loaded.config.gateway.provider == ProviderKind::Gemini).then_some("gemini-2.5-flash");
+            let model = self.model.as_deref().or(default).filter(|model| !model.is_empty());
             let model = model.ok_or_else(|| wrong("no model is set: use --model"))?;
             let mut prompt = Prompt::text(prompt).model(model);
             if let Some(system) = system {
@@ -83,9 +84,10 @@ impl Generate {
             if let Some(tokens) = self.max_output_tokens {
                 prompt = prompt.max_output_tokens(tokens);
             }
+            let mut signals = EndSignals::catch()?;
             tokio::select! {
                 code = answer(&opened, model, &prompt, self.output.json) => code,
-                _ = tokio::signal::ctrl_c() => Ok(ExitCode::from(STOPPED)),
+                () = signals.next() => Ok(ExitCode::from(STOPPED)),
             }
         })
     }

@@ -17,7 +17,7 @@ use crate::config::Loaded;
 #[derive(Args)]
 pub(super) struct KeyOptions {
     /// The project that owns the quota; keys of one project share limits and cooldowns
-    #[arg(long, alias = "owner", value_name = "NAME")]
+    #[arg(long, value_name = "NAME")]
     project: Option<String>,
     /// The tier of the project: free, paid or unknown
     #[arg(long, value_name = "TIER")]
@@ -38,8 +38,8 @@ pub(super) struct KeyOptions {
     #[arg(long, value_name = "NUMBER")]
     rpd: Option<String>,
     /// The models that the key may be used for; a name may end in * [default: all]
-    #[arg(long, alias = "models", value_name = "MODEL,…")]
-    model: Option<String>,
+    #[arg(long, value_name = "MODEL,…")]
+    models: Option<String>,
     /// The maximum number of simultaneous requests
     #[arg(long, value_name = "NUMBER")]
     concurrent: Option<String>,
@@ -74,7 +74,7 @@ impl KeyOptions {
             ("rpm", &self.rpm),
             ("tpm", &self.tpm),
             ("rpd", &self.rpd),
-            ("models", &self.model),
+            ("models", &self.models),
             ("concurrent", &self.concurrent),
             ("interval", &self.interval),
             ("zone", &self.zone),

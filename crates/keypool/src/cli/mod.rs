@@ -169,12 +169,6 @@ fn described(error: &anyhow::Error) -> String {
     causes.fold(error.to_string(), |all, cause| if all.contains(&cause) { all } else { format!("{all}: {cause}") })
 }
 
-/// Parses a number of an option that is at least 1.
-fn positive<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
-    let number = text.parse().ok().filter(|number| *number > 0).ok_or("expected a whole number, 1 or more")?;
-    T::try_from(number).map_err(|_| format!("expected at most {}", u64::MAX >> (64 - 8 * size_of::<T>())))
-}
-
 /// Returns the text of an option, which `@FILE` reads from a file.
 fn text_or_file(option: &str, given: Option<&str>) -> anyhow::Result<Option<String>> {
     let Some(text) = given else { return Ok(None) };
@@ -186,7 +180,7 @@ fn text_or_file(option: &str, given: Option<&str>) -> anyhow::Result<Option<Stri
     text.map(Some).map_err(|error| output::wrong(format!("{option} {file}: {error}")))
 }
 
-/// Runs a command on a runtime with this number of worker threads; the default is one per core.
+/// Runs a command on a runtime with this number of worker threads; the default is `TOKIO_WORKER_THREADS`, or one per core.
 fn block_on<T>(threads: Option<usize>, command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     if let Some(threads) = threads {

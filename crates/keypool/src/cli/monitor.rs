@@ -23,7 +23,7 @@ use super::{
     gateway_client::{Admin, GatewayClient},
     key_rows::SHORT,
     opened::{Opened, Source},
-    output::{Json, count, plain, print, print_error},
+    output::{Json, count, plain, print, print_error, wrong},
     serve::EndSignals,
 };
 use crate::{
@@ -42,9 +42,9 @@ pub(super) struct Monitor {
     /// Print lines instead of a full-screen table; always the case in a pipe
     #[arg(long)]
     plain: bool,
-    /// The time between two updates: seconds, or 500ms, 2s [default: 1s]
-    #[arg(long, value_name = "TIME")]
-    interval: Option<String>,
+    /// The time between two updates: seconds, or 500ms, 2s
+    #[arg(long, value_name = "TIME", default_value = "1s")]
+    interval: HumanDuration,
     /// Stop after this number of updates
     #[arg(long, value_name = "NUMBER")]
     count: Option<u64>,
@@ -102,25 +102,32 @@ fn of_gateway(mut snapshot: Value) -> anyhow::Result<Vec<KeyRow>> {
 
 impl Monitor {
     pub(super) fn run(self, mut inputs: Inputs) -> anyhow::Result<ExitCode> {
-        let interval = match self.interval.as_deref().map(HumanDuration::parse) {
-            None => Duration::from_secs(1),
-            Some(Some(interval)) if interval.0 >= Duration::from_millis(100) => interval.0,
-            Some(_) => return Err(super::output::wrong("--interval: expected a time of at least 100ms, such as 2s")),
-        };
+        let interval = self.interval.0;
+        if interval < Duration::from_millis(100) {
+            return Err(wrong("--interval: expected a time of at least 100ms, such as 2s"));
+        }
         self.admin.set(&mut inputs);
         self.source.set(&mut inputs);
         let is_plain = self.plain || self.output.json || !std::io::stdout().is_terminal();
+        let views = self.count.unwrap_or(u64::MAX);
         block_on(Some(2), async {
-            let watched = if self.admin.is_named() {
-                Watched::Gateway(Box::new(GatewayClient::new(&self.admin, &inputs.load()?)?))
-            } else {
-                Watched::Database(Box::new(Opened::read(&inputs).await?))
+            let mut signals = EndSignals::catch()?;
+            let watching = async {
+                let watched = if self.admin.is_named() {
+                    Watched::Gateway(Box::new(GatewayClient::new(&self.admin, &inputs.load()?)?))
+                } else {
+                    Watched::Database(Box::new(Opened::read(&inputs).await?))
+                };
+                if is_plain {
+                    lines(&watched, interval, views, self.output.json).await
+                } else {
+                    screen(&watched, interval, views).await
+                }
             };
-            let views = self.count.unwrap_or(u64::MAX);
-            if is_plain {
-                lines(&watched, interval, views, self.output.json).await
-            } else {
-                screen(&watched, interval, views).await
+            tokio::select! {
+                biased;
+                () = signals.next() => Ok(()),
+                watching = watching => watching,
             }
         })?;
         Ok(ExitCode::SUCCESS)
@@ -134,10 +141,7 @@ async fn lines(watched: &Watched, interval: Duration, views: u64, json: bool) ->
             break;
         }
         if n > 0 {
-            tokio::select! {
-                () = tokio::time::sleep(interval) => {}
-                _ = tokio::signal::ctrl_c() => return Ok(()),
-            }
+            tokio::time::sleep(interval).await;
         }
         let view = watched.view().await?;
         if json {
@@ -168,31 +172,24 @@ pub(super) fn totals(rows: &[KeyRow]) -> String {
     [all].into_iter().chain(parts).collect::<Vec<_>>().join(", ")
 }
 
-async fn screen(watched: &Watched, interval: Duration, views: u64) -> anyhow::Result<()> {
-    let first = watched.view().await?;
-    let mut signals = EndSignals::catch()?;
-    let mut terminal = ratatui::try_init()?;
-    let watching = tokio::select! {
-        biased;
-        () = signals.next() => Ok(()),
-        watching = watch(watched, interval, views, first, &mut terminal) => watching,
-    };
-    ratatui::restore();
-    watching
+/// A full-screen terminal, which is restored when dropped.
+struct Screen(ratatui::DefaultTerminal);
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        ratatui::restore();
+    }
 }
 
-async fn watch(
-    watched: &Watched,
-    interval: Duration,
-    views: u64,
-    mut view: View,
-    terminal: &mut ratatui::DefaultTerminal,
-) -> anyhow::Result<()> {
+/// Shows the keys until the user quits.
+async fn screen(watched: &Watched, interval: Duration, views: u64) -> anyhow::Result<()> {
+    let mut view = watched.view().await?;
+    let mut screen = Screen(ratatui::try_init()?);
     let (mut offset, mut fault) = (0_usize, None);
     for _ in 0..views {
         let until = Instant::now() + interval;
         loop {
-            terminal.draw(|frame| draw(frame, &view, offset, fault.as_deref()))?;
+            screen.0.draw(|frame| draw(frame, &view, offset, fault.as_deref()))?;
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;

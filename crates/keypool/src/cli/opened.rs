@@ -101,7 +101,9 @@ impl Opened {
                 continue;
             }
             match inputs.load() {
-                Ok(new) => loaded = Loaded { usual_key_file: new.usual_key_file.or(loaded.usual_key_file), ..new },
+                Ok(new) => {
+                    loaded = Loaded { default_key_file: new.default_key_file.or(loaded.default_key_file), ..new }
+                }
                 Err(problems) => warn(format_args!("the previous configuration stays in use:\n{problems}")),
             }
             if let Err(error) = self.reload(&loaded).await {

@@ -84,7 +84,7 @@ impl Serve {
         self.set(&mut inputs);
         let loaded = inputs.load()?;
         let _log = telemetry::start(&loaded)?;
-        block_on(loaded.config.gateway.threads, serve(inputs, loaded))?;
+        block_on(None, serve(inputs, loaded))?;
         Ok(ExitCode::SUCCESS)
     }
 
@@ -114,8 +114,8 @@ async fn serve(inputs: Inputs, loaded: Loaded) -> anyhow::Result<()> {
         }
         _ => None,
     };
-    if let [only] = &loaded.config.pool.fallback[..] {
-        tracing::warn!("fallback lists only {only}: list the models that use it, too, before it");
+    if loaded.config.pool.fallback.len() == 1 {
+        tracing::warn!("pool.fallback has one model, so it is never used: list the requested models before it");
     }
     // Opened first, so that problems with keys are logged even if the port is in use.
     let (listen, admin_listen) = (loaded.listen, loaded.admin_listen);

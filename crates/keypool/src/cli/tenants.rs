@@ -57,7 +57,6 @@ enum Change {
         rights: Rights,
     },
     /// Remove a tenant: its token is refused, and its open streams are closed
-    #[command(alias = "revoke")]
     Remove {
         /// The name of the tenant
         name: String,

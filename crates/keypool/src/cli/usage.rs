@@ -26,7 +26,7 @@ pub(super) struct Usage {
     #[arg(long, value_name = "YYYY-MM-DD", conflicts_with = "days", value_parser = date)]
     day: Option<Date>,
     /// The number of days to show, up to today; 400 days are kept
-    #[arg(long, value_name = "NUMBER", value_parser = number_of_days)]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(i32).range(1..=400))]
     days: Option<i32>,
     /// The field to group by
     #[arg(long, value_name = "WHAT", default_value = "key")]
@@ -55,10 +55,6 @@ struct Row<'a> {
 
 fn date(text: &str) -> Result<Date, &'static str> {
     text.parse().map_err(|_| "expected a day, such as 2026-06-15")
-}
-
-fn number_of_days(text: &str) -> Result<i32, &'static str> {
-    text.parse().ok().filter(|days| (1..=400).contains(days)).ok_or("expected a whole number, 1 to 400")
 }
 
 impl Usage {

@@ -6,10 +6,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use data_encoding::HEXLOWER_PERMISSIVE;
 use tower_keypool::config::{Environment, Problem};
 
 use super::{
-    Config, HumanDuration, Loaded, Problems, ProviderKind, SecretText, TenantEntry, hash, pattern::pattern_problem,
+    Config, HumanDuration, Loaded, Problems, ProviderKind, SecretText, TenantEntry, TokenHash, hash,
+    pattern::pattern_problem,
 };
 
 /// The default token of clients on loopback.
@@ -94,7 +96,7 @@ pub(super) fn check(
         proxies,
         tenant_hashes,
         origins: origins.clone(),
-        usual_key_file: super::loaded::usual_key_file(),
+        default_key_file: super::loaded::default_key_file(),
     };
     let mut problems = problems.into_iter().chain(providers(&loaded, &places)).collect::<Vec<_>>();
     problems.sort_by_key(|problem| places.line(&problem.place));
@@ -128,9 +130,6 @@ impl Checker<'_> {
             if is_zero {
                 self.problem(setting, "expected more than 0");
             }
-        }
-        if gateway.threads.is_some_and(|threads| !(1..=1_024).contains(&threads)) {
-            self.problem("gateway.threads", "expected a whole number, 1 to 1024");
         }
         if batch.temperature.is_some_and(|temperature| !(0.0..=2.0).contains(&temperature)) {
             self.problem("batch.temperature", "expected a number from 0 to 2");
@@ -223,7 +222,7 @@ impl Checker<'_> {
         proxies
     }
 
-    fn tenants(&mut self, config: &Config, own_tokens: [Option<&SecretText>; 2]) -> Vec<[u8; 32]> {
+    fn tenants(&mut self, config: &Config, own_tokens: [Option<&SecretText>; 2]) -> Vec<TokenHash> {
         let mut hashes = Vec::new();
         let mut names = HashSet::new();
         let mut seen: HashSet<_> = own_tokens.into_iter().flatten().map(|token| hash(token.expose())).collect();
@@ -329,16 +328,8 @@ fn providers(loaded: &Loaded, places: &Places<'_>) -> Vec<Problem> {
 }
 
 /// Parses a SHA-256 hash in hex.
-pub fn parse_hash(text: &str) -> Option<[u8; 32]> {
-    let digits = text.trim().as_bytes();
-    if digits.len() != 64 {
-        return None;
-    }
-    let mut hash = [0; 32];
-    for (byte, pair) in hash.iter_mut().zip(digits.chunks(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(hash)
+fn parse_hash(text: &str) -> Option<TokenHash> {
+    HEXLOWER_PERMISSIVE.decode(text.trim().as_bytes()).ok()?.try_into().ok()
 }
 
 /// Parses a day, which starts at midnight UTC, or a time with its zone.

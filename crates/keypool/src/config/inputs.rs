@@ -24,13 +24,13 @@ const VARIABLES: [(&str, &[&str]); 20] = [
     ("gateway.provider", &["KEYPOOL_PROVIDER"]),
     ("gateway.tls_cert_file", &["KEYPOOL_TLS_CERT_FILE"]),
     ("gateway.tls_key_file", &["KEYPOOL_TLS_KEY_FILE"]),
-    ("gateway.token", &["KEYPOOL_TOKEN", "KEYPOOL_PLACEHOLDER_TOKEN", "PLACEHOLDER_TOKEN"]),
-    ("gateway.token_file", &["KEYPOOL_TOKEN_FILE", "KEYPOOL_PLACEHOLDER_TOKEN_FILE", "PLACEHOLDER_TOKEN_FILE"]),
+    ("gateway.token", &["KEYPOOL_TOKEN", "PLACEHOLDER_TOKEN"]),
+    ("gateway.token_file", &["KEYPOOL_TOKEN_FILE"]),
     ("gateway.upstream", &["KEYPOOL_UPSTREAM"]),
     ("log.directory", &["KEYPOOL_LOG_DIRECTORY", "LOG_DIRECTORY"]),
     ("log.format", &["KEYPOOL_LOG_FORMAT", "LOG_FORMAT"]),
     ("log.level", &["KEYPOOL_LOG_LEVEL", "LOG_LEVEL"]),
-    ("pool.key_files", &["KEYPOOL_KEYS", "KEYPOOL_API_KEY_FILE", "API_KEY_FILE"]),
+    ("pool.key_files", &["KEYPOOL_KEYS", "API_KEY_FILE"]),
     ("store.path", &["KEYPOOL_DB"]),
     ("store.redis", &["KEYPOOL_REDIS_URL"]),
     ("store.redis_ca_file", &["KEYPOOL_REDIS_CA_FILE"]),
@@ -50,7 +50,7 @@ pub struct Inputs {
 impl Inputs {
     /// Uses the file that is given, or else the first of these: `KEYPOOL_CONFIG`, `./keypool.toml`, the user's file.
     pub fn new(file: Option<PathBuf>, environment: Environment) -> Self {
-        let file = file.or_else(|| usual_file(&environment));
+        let file = file.or_else(|| default_file(&environment));
         Self { file, environment, options: Vec::new() }
     }
 
@@ -177,7 +177,7 @@ fn toml_list<'a>(items: impl Iterator<Item = &'a str>) -> String {
 }
 
 /// Returns the configuration file that is used if none is named.
-fn usual_file(environment: &Environment) -> Option<PathBuf> {
+fn default_file(environment: &Environment) -> Option<PathBuf> {
     if let Some(named) = environment.get("KEYPOOL_CONFIG") {
         return Some(PathBuf::from(named));
     }

@@ -53,8 +53,8 @@ pub struct Loaded {
     pub tenant_hashes: Vec<[u8; 32]>,
     /// The origin of each setting that is set: an option, a variable, or a line of the file.
     pub origins: BTreeMap<String, String>,
-    /// The absolute path of [`USUAL_KEY_FILE`] if it exists, or existed at an earlier load of this process.
-    pub usual_key_file: Option<PathBuf>,
+    /// The absolute path of [`DEFAULT_KEY_FILE`] if it exists, or existed at an earlier load of this process.
+    pub default_key_file: Option<PathBuf>,
 }
 
 /// The problem of a key whose exit is not in the configuration.
@@ -93,7 +93,8 @@ impl Loaded {
         own.provider = Some(gateway.provider.as_str().to_owned());
         own.base.clone_from(&gateway.upstream);
         own.key_variables = Some(config.pool.key_variables);
-        own.key_files = config.pool.key_files.clone().unwrap_or_else(|| self.usual_key_file.iter().cloned().collect());
+        own.key_files =
+            config.pool.key_files.clone().unwrap_or_else(|| self.default_key_file.iter().cloned().collect());
         own.keys.clone_from(&config.keys);
         let limits = config.models.iter().filter_map(|model| Some((model.name.clone(), model.limits.clone()?)));
         own.limits = limits.collect();
@@ -115,11 +116,11 @@ impl Loaded {
             pool.key_files.clone_from(&entry.key_files);
             pool.keys.clone_from(&entry.keys);
             pool.limits.clone_from(&entry.limits);
-            let usual = || usual_models(entry.kind).iter().map(|model| (*model).to_owned()).collect();
+            let default = || default_models(entry.kind).iter().map(|model| (*model).to_owned()).collect();
             PoolSettings {
                 name,
                 kind: entry.kind,
-                models: entry.models.clone().unwrap_or_else(usual),
+                models: entry.models.clone().unwrap_or_else(default),
                 fallback: entry.fallback.clone(),
                 config: pool,
             }
@@ -207,7 +208,7 @@ impl PoolSettings {
         let mut sources: Vec<String> = files.collect();
         let is_own = self.models.is_empty();
         if is_own && self.config.key_files.is_empty() {
-            sources.push(USUAL_KEY_FILE.to_owned());
+            sources.push(DEFAULT_KEY_FILE.to_owned());
         }
         if self.config.key_variables != Some(false) {
             let prefix = self.name.to_ascii_uppercase().replace(['-', '.'], "_");
@@ -246,15 +247,15 @@ impl PoolSettings {
 }
 
 /// The key file that is used if `key_files` is not set.
-pub const USUAL_KEY_FILE: &str = "key.txt";
+pub const DEFAULT_KEY_FILE: &str = "key.txt";
 
-pub(super) fn usual_key_file() -> Option<PathBuf> {
-    let file = Path::new(USUAL_KEY_FILE);
+pub(super) fn default_key_file() -> Option<PathBuf> {
+    let file = Path::new(DEFAULT_KEY_FILE);
     file.is_file().then(|| std::path::absolute(file).unwrap_or(file.into()))
 }
 
-/// Returns the usual models of a kind of provider.
-fn usual_models(kind: ProviderKind) -> &'static [&'static str] {
+/// Returns the default models of a kind of provider.
+fn default_models(kind: ProviderKind) -> &'static [&'static str] {
     match kind {
         ProviderKind::Gemini => &["gemini-*", "gemma-*", "imagen-*", "veo-*", "text-embedding-004", "models/*"],
         ProviderKind::OpenAi => &[

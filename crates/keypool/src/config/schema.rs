@@ -211,9 +211,6 @@ pub struct GatewaySection {
     pub reader_timeout: HumanDuration,
     /// Maximum time until the provider responds, and between two parts of its response. After it, the attempt fails.
     pub answer_timeout: HumanDuration,
-    /// Number of worker threads. Default: one per core.
-    #[schemars(range(min = 1, max = 1024))]
-    pub threads: Option<usize>,
 }
 
 impl GatewaySection {
@@ -250,7 +247,6 @@ impl Default for GatewaySection {
             body_timeout: HumanDuration::seconds(60),
             reader_timeout: HumanDuration::seconds(600),
             answer_timeout: HumanDuration::seconds(3_600),
-            threads: None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Value types of settings.
 
-use std::{borrow::Cow, fmt, time::Duration};
+use std::{borrow::Cow, fmt, str::FromStr, time::Duration};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
@@ -14,15 +14,20 @@ impl HumanDuration {
     pub const fn seconds(seconds: u64) -> Self {
         Self(Duration::from_secs(seconds))
     }
+}
 
-    /// Parses the text of a setting or a header. The maximum is 366 days.
-    pub fn parse(text: &str) -> Option<Self> {
+/// Parses an option, a setting or a header. The maximum is 366 days.
+impl FromStr for HumanDuration {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
         const UNITS: [(&str, f64); 6] =
             [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3_600.0), ("d", 86_400.0), ("", 1.0)];
         let text = text.trim();
-        let (number, unit) = UNITS.iter().find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, seconds)))?;
-        let span = Duration::try_from_secs_f64(number.trim().parse::<f64>().ok()? * unit).ok()?;
-        (span <= Duration::from_secs(366 * 86_400)).then_some(Self(span))
+        let split = UNITS.iter().find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, seconds)));
+        let span = split
+            .and_then(|(number, unit)| Duration::try_from_secs_f64(number.trim().parse::<f64>().ok()? * unit).ok());
+        span.filter(|span| *span <= Duration::from_secs(366 * 86_400)).map(Self).ok_or(EXPECTED)
     }
 }
 
@@ -47,7 +52,7 @@ impl<'de> Deserialize<'de> for HumanDuration {
             Raw::Number(number) => number.to_string(),
             Raw::Text(text) => text,
         };
-        Self::parse(&text).ok_or_else(|| D::Error::custom(EXPECTED))
+        text.parse().map_err(D::Error::custom)
     }
 }
 
@@ -165,10 +170,10 @@ mod tests {
     #[test]
     fn times_are_read_and_shown() {
         for (text, ms) in [("5", 5_000), ("500ms", 500), ("2m", 120_000), ("1.5h", 5_400_000), ("1d", 86_400_000)] {
-            assert_eq!(HumanDuration::parse(text).map(|span| span.0.as_millis()), Some(ms), "{text}");
+            assert_eq!(text.parse::<HumanDuration>().map(|span| span.0.as_millis()), Ok(ms), "{text}");
         }
         for text in ["", "-1", "NaN", "inf", "5 weeks", "400d"] {
-            assert_eq!(HumanDuration::parse(text), None, "{text}");
+            assert!(text.parse::<HumanDuration>().is_err(), "{text}");
         }
         assert_eq!(HumanDuration::seconds(90).to_string(), "90s");
     }

@@ -67,14 +67,14 @@ pub async fn collect(mut body: Body, limit: usize, timeout: Duration) -> Result<
 ///
 /// # Errors
 /// 400 for damaged data, 413 if the decompressed body is larger than `limit` bytes.
-pub fn unpacked(headers: &mut HeaderMap, body: Collected, limit: usize) -> Result<Collected, ApiError> {
+pub fn decompress_request(headers: &mut HeaderMap, body: Collected, limit: usize) -> Result<Collected, ApiError> {
     let coding = headers.get(header::CONTENT_ENCODING).map(|coding| coding.as_bytes().to_ascii_lowercase());
-    let (Some(coding), Some(packed)) = (coding, body.data().filter(|packed| !packed.is_empty())) else {
+    let (Some(coding), Some(compressed)) = (coding, body.data().filter(|compressed| !compressed.is_empty())) else {
         return Ok(body);
     };
     let decoder: Box<dyn Read> = match &*coding {
-        b"gzip" | b"x-gzip" => Box::new(MultiGzDecoder::new(&packed[..])),
-        b"deflate" => Box::new(ZlibDecoder::new(&packed[..])),
+        b"gzip" | b"x-gzip" => Box::new(MultiGzDecoder::new(&compressed[..])),
+        b"deflate" => Box::new(ZlibDecoder::new(&compressed[..])),
         _ => return Ok(body),
     };
     let mut data = Vec::new();
@@ -88,14 +88,14 @@ pub fn unpacked(headers: &mut HeaderMap, body: Collected, limit: usize) -> Resul
     Ok(Collected::whole(data.into()))
 }
 
-/// A decompressor for a response. Some relays compress without being asked to.
-enum Inflate {
+/// A decoder for a response. Some relays compress without being asked to.
+enum Decoder {
     Gzip(write::MultiGzDecoder<Vec<u8>>),
     Deflate(write::ZlibDecoder<Vec<u8>>),
 }
 
-impl Inflate {
-    /// Returns the decompressor for a body that starts with this data. JSON and events never start like compressed data.
+impl Decoder {
+    /// Returns the decoder for a body that starts with this data. JSON and events never start like compressed data.
     fn of(data: &[u8]) -> Option<Self> {
         match data {
             [0x1f, ..] => Some(Self::Gzip(write::MultiGzDecoder::new(Vec::new()))),
@@ -111,7 +111,7 @@ impl Inflate {
         }
     }
 
-    fn inflated(&mut self) -> &mut Vec<u8> {
+    fn output(&mut self) -> &mut Vec<u8> {
         match self {
             Self::Gzip(decoder) => decoder.get_mut(),
             Self::Deflate(decoder) => decoder.get_mut(),
@@ -120,11 +120,11 @@ impl Inflate {
 }
 
 /// Maximum number of bytes that a piece of a response may have when it is decompressed.
-const MAX_INFLATED: usize = 32 << 20;
+const MAX_DECOMPRESSED: usize = 32 << 20;
 
 /// Decompresses a response in gzip or deflate while it is read. Data after a damaged piece is lost. `Content-Encoding`
 /// is removed unless it is another one.
-pub fn decompressed<B>(mut response: Response<B>) -> Response<Body>
+pub fn decompress_response<B>(mut response: Response<B>) -> Response<Body>
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
@@ -133,24 +133,24 @@ where
         response.headers_mut().remove(header::CONTENT_ENCODING);
     }
     response.headers_mut().remove(header::CONTENT_LENGTH);
-    let mut decoder: Option<Inflate> = None;
+    let mut decoder: Option<Decoder> = None;
     let mut begun = false;
-    let mut inflate = move |data: Bytes| {
+    let mut decompress = move |data: Bytes| {
         if !std::mem::replace(&mut begun, true) {
-            decoder = Inflate::of(&data);
+            decoder = Decoder::of(&data);
         }
         let Some(decoder) = &mut decoder else { return data };
         for piece in data.chunks(1 << 10) {
-            if decoder.write(piece).is_err() || decoder.inflated().len() > MAX_INFLATED {
+            if decoder.write(piece).is_err() || decoder.output().len() > MAX_DECOMPRESSED {
                 break;
             }
         }
-        std::mem::take(decoder.inflated()).into()
+        std::mem::take(decoder.output()).into()
     };
-    response.map(|body| Body::new(body.map_frame(move |frame| frame.map_data(&mut inflate))))
+    response.map(|body| Body::new(body.map_frame(move |frame| frame.map_data(&mut decompress))))
 }
 
-/// Checks that the body has no encoding that [`unpacked`] cannot read.
+/// Checks that the body has no encoding that [`decompress_request`] cannot read.
 ///
 /// # Errors
 /// 415 if it has.
@@ -295,8 +295,8 @@ mod tests {
             let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::new(level));
             encoder.write_all(b"text").and_then(|()| encoder.finish()).expect("memory can be written")
         };
-        assert!((0..10).all(|level| Inflate::of(&compressed(level)).is_some()));
-        assert!(Inflate::of(b"\x1f").is_some(), "a first piece of one byte");
-        assert!(["x", "x = 1", "x-ray", "x?", "x}", "y"].iter().all(|text| Inflate::of(text.as_bytes()).is_none()));
+        assert!((0..10).all(|level| Decoder::of(&compressed(level)).is_some()));
+        assert!(Decoder::of(b"\x1f").is_some(), "a first piece of one byte");
+        assert!(["x", "x = 1", "x-ray", "x?", "x}", "y"].iter().all(|text| Decoder::of(text.as_bytes()).is_none()));
     }
 }

@@ -91,7 +91,7 @@ async fn serve(
     } else {
         let limit = app.settings().replay_limit();
         let body = body::collect(body, limit, app.settings().body_timeout.0).await?;
-        body::unpacked(&mut head.headers, body, limit)?
+        body::decompress_request(&mut head.headers, body, limit)?
     };
     let model = named_model(app, &route, &head, &body);
     if model.is_none() && route.endpoint != Endpoint::Upload {
@@ -265,7 +265,7 @@ pub fn unreadable_error(head: &http::response::Parts) -> Option<ApiError> {
 /// Returns how long the client is willing to wait for a key.
 fn requested_wait(headers: &HeaderMap) -> Result<Option<Duration>, ApiError> {
     let Some(wait) = headers.get("x-keypool-wait") else { return Ok(None) };
-    let span = wait.to_str().ok().and_then(HumanDuration::parse);
+    let span = wait.to_str().ok().and_then(|wait| wait.parse::<HumanDuration>().ok());
     let wrong = || ApiError::bad_request("x-keypool-wait: expected seconds, or a time such as 500ms, 5s or 1m");
     Ok(Some(span.ok_or_else(wrong)?.0))
 }

@@ -74,7 +74,7 @@ impl ProviderPool {
     /// # Errors
     /// If no key is available, or the provider does not respond.
     pub async fn send_to_read(&self, request: Request<Body>) -> Result<Response<Body>, tower_keypool::Error> {
-        let service = ServiceExt::<Request<Body>>::map_response(self.service.clone(), body::decompressed);
+        let service = ServiceExt::<Request<Body>>::map_response(self.service.clone(), body::decompress_response);
         Ok(RedactLayer::new().layer(service).oneshot(request).await?.map(Body::new))
     }
 

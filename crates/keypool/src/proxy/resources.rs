@@ -44,7 +44,7 @@ const DAY_MS: i64 = 24 * 3_600_000;
 /// Number of concurrent requests for the resources of a list.
 const AT_ONCE: usize = 8;
 /// Default number of resources on a page of a list.
-const PAGE: usize = 20;
+const PAGE: u32 = 20;
 
 /// The table of resources.
 pub struct Resources {
@@ -133,29 +133,17 @@ impl Resources {
         prefix: &str,
         tenant: Option<&str>,
         after: &str,
-        limit: usize,
+        limit: u32,
     ) -> Result<Vec<Resource>, ApiError> {
-        let is_own = |resource: &Resource| resource.tenant.as_deref() == tenant;
         let Some(sqlite) = &self.sqlite else {
             let fits = |name: &str| name.starts_with(prefix) && name > after;
-            let found = self.cache.iter().filter(|(name, resource)| fits(name) && is_own(resource));
+            let found = self.cache.iter().filter(|(name, kept)| fits(name) && kept.tenant.as_deref() == tenant);
             let mut found: Vec<Resource> = found.map(|(_, resource)| (*resource).clone()).collect();
             found.sort_by(|a, b| a.name.cmp(&b.name));
-            found.truncate(limit);
+            found.truncate(limit as usize);
             return Ok(found);
         };
-        // Without a tenant the database returns the resources of all tenants.
-        let (mut own, mut after) = (Vec::new(), after.to_owned());
-        loop {
-            let page = sqlite.resources(prefix, tenant, &after, 100).await.map_err(|error| unreadable(&error))?;
-            let Some(last) = page.last().map(|last| last.name.clone()) else { return Ok(own) };
-            own.extend(page.into_iter().filter(is_own));
-            if own.len() >= limit {
-                own.truncate(limit);
-                return Ok(own);
-            }
-            after = last;
-        }
+        sqlite.resources(prefix, tenant, after, limit).await.map_err(|error| unreadable(&error))
     }
 }
 
@@ -491,8 +479,8 @@ pub async fn list(incoming: &Incoming, collection: &str, address: Option<&Addres
     let after = query::value(&head.uri, token).map(|id| format!("{prefix}{id}")).unwrap_or_default();
     let _quota = app.tenants.admit(tenant, None).await?;
     let mut page = app.resources.list(&prefix, tenant.name.as_deref(), &after, size + 1).await?;
-    let more = page.len() > size;
-    page.truncate(size);
+    let more = page.len() > size as usize;
+    page.truncate(size as usize);
     let id = |resource: &Resource| resource.name[prefix.len()..].to_owned();
     let last = page.last().map(id);
     let first = page.first().map(id);

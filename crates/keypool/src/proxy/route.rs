@@ -82,7 +82,7 @@ const FAMILIES: [(&str, Dialect); 11] = [
 ];
 
 /// The parts of a request that decide its route.
-struct Asked<'a> {
+struct RouteInput<'a> {
     method: &'a Method,
     target: PathTarget,
     /// The dialect of the gateway's own prefix, such as `/openai/`.
@@ -103,23 +103,23 @@ impl Route {
     pub fn of(head: &Parts) -> Result<Self, (Dialect, ApiError)> {
         let path = collapsed(head.uri.path());
         let path = if path.contains('%') { with_plain_characters(&path).into() } else { path };
-        let asked = Asked::of(head, &path);
-        fixed_path(&asked)
-            .or_else(|| known_endpoint(&asked))
-            .or_else(|| of_gemini_alone(&asked))
-            .or_else(|| by_version(&asked))
+        let input = RouteInput::of(head, &path);
+        fixed_path(&input)
+            .or_else(|| known_endpoint(&input))
+            .or_else(|| of_gemini_alone(&input))
+            .or_else(|| by_version(&input))
             .ok_or_else(|| {
                 let message = format!(
                     "{} is not an API path: API paths start with /v1, /v1beta, /upload/, /download/ or /ws/, such as \
                      /v1beta/models/MODEL:generateContent, /v1/chat/completions or /v1/messages",
-                    asked.path
+                    input.path
                 );
-                (asked.forced.or(asked.by_credential).unwrap_or(Dialect::Gemini), ApiError::not_found(message))
+                (input.forced.or(input.by_credential).unwrap_or(Dialect::Gemini), ApiError::not_found(message))
             })
     }
 }
 
-impl<'a> Asked<'a> {
+impl<'a> RouteInput<'a> {
     fn of(head: &'a Parts, path: &'a str) -> Self {
         let (target, forced, path) = prefix(path).unwrap_or((PathTarget::ByModel, None, path));
         // Clients of Gemini whose base URL ends in a version put it before these paths. Other providers have such paths.
@@ -155,65 +155,65 @@ fn is_beta(version: &str) -> bool {
 }
 
 /// 1. Paths of Gemini that have no version.
-fn fixed_path(asked: &Asked<'_>) -> Option<Route> {
+fn fixed_path(input: &RouteInput<'_>) -> Option<Route> {
     let paths = [("/upload/", Endpoint::Upload), ("/ws/", Endpoint::Live), ("/download/", Endpoint::Other)];
-    let (_, endpoint) = paths.into_iter().find(|(start, _)| asked.path.starts_with(start))?;
-    Some(asked.route(Dialect::Gemini, endpoint))
+    let (_, endpoint) = paths.into_iter().find(|(start, _)| input.path.starts_with(start))?;
+    Some(input.route(Dialect::Gemini, endpoint))
 }
 
 /// 2. Endpoints of OpenAI and Anthropic, and other paths that only one of them has.
-fn known_endpoint(asked: &Asked<'_>) -> Option<Route> {
-    let known = ENDPOINTS.iter().find(|(known, ..)| *known == asked.rest).filter(|_| !asked.is_beta());
+fn known_endpoint(input: &RouteInput<'_>) -> Option<Route> {
+    let known = ENDPOINTS.iter().find(|(known, ..)| *known == input.rest).filter(|_| !input.is_beta());
     if let Some((_, dialect, endpoint)) = known {
-        match asked.forced {
+        match input.forced {
             // Gemini has no such endpoint: the model chooses the provider, and the request is translated.
             Some(Dialect::Gemini) => {
-                return Some(Route { target: PathTarget::ByModel, ..asked.route(*dialect, endpoint.clone()) });
+                return Some(Route { target: PathTarget::ByModel, ..input.route(*dialect, endpoint.clone()) });
             }
             Some(other) if other != *dialect => {}
-            _ => return Some(asked.route(*dialect, endpoint.clone())),
+            _ => return Some(input.route(*dialect, endpoint.clone())),
         }
     }
     let is_in =
-        |family: &str| asked.rest.strip_prefix(family).is_some_and(|end| end.is_empty() || end.starts_with('/'));
-    let (_, dialect) = FAMILIES.iter().find(|(family, _)| is_in(family)).filter(|_| asked.version.is_some())?;
-    Some(asked.route(asked.forced.unwrap_or(*dialect), Endpoint::Other))
+        |family: &str| input.rest.strip_prefix(family).is_some_and(|end| end.is_empty() || end.starts_with('/'));
+    let (_, dialect) = FAMILIES.iter().find(|(family, _)| is_in(family)).filter(|_| input.version.is_some())?;
+    Some(input.route(input.forced.unwrap_or(*dialect), Endpoint::Other))
 }
 
 /// 3. Other paths that only Gemini has: its endpoint for OpenAI clients, and calls such as `/models/MODEL:METHOD`.
-fn of_gemini_alone(asked: &Asked<'_>) -> Option<Route> {
-    if asked.is_for_openai() && asked.is_beta() {
-        return Some(asked.route(Dialect::Gemini, Endpoint::Other));
+fn of_gemini_alone(input: &RouteInput<'_>) -> Option<Route> {
+    if input.is_for_openai() && input.is_beta() {
+        return Some(input.route(Dialect::Gemini, Endpoint::Other));
     }
     // The names of other providers' models contain colons, too.
-    let may_be_gemini = asked.method == Method::POST && matches!(asked.forced, None | Some(Dialect::Gemini));
-    let last = asked.rest.strip_prefix("/models/").filter(|_| may_be_gemini)?.rsplit('/').next();
+    let may_be_gemini = input.method == Method::POST && matches!(input.forced, None | Some(Dialect::Gemini));
+    let last = input.rest.strip_prefix("/models/").filter(|_| may_be_gemini)?.rsplit('/').next();
     last.filter(|last| last.contains(':')).map(|_| {
-        let version = if asked.version.is_none() { "/v1beta" } else { "" };
-        let path = format!("{version}{}", asked.path.trim_end_matches('/'));
-        Route { path, ..asked.route(Dialect::Gemini, Endpoint::Other) }
+        let version = if input.version.is_none() { "/v1beta" } else { "" };
+        let path = format!("{version}{}", input.path.trim_end_matches('/'));
+        Route { path, ..input.route(Dialect::Gemini, Endpoint::Other) }
     })
 }
 
 /// 4. Paths that several dialects have: the prefix decides, then the version, then the credential.
-fn by_version(asked: &Asked<'_>) -> Option<Route> {
-    let Asked { version, rest, forced, .. } = *asked;
-    let usual = if version == Some("v1") { Dialect::OpenAi } else { Dialect::Gemini };
-    let dialect = forced.or(asked.is_beta().then_some(Dialect::Gemini)).or(asked.by_credential).unwrap_or(usual);
-    if matches!(*asked.method, Method::GET | Method::HEAD) {
+fn by_version(input: &RouteInput<'_>) -> Option<Route> {
+    let RouteInput { version, rest, forced, .. } = *input;
+    let default = if version == Some("v1") { Dialect::OpenAi } else { Dialect::Gemini };
+    let dialect = forced.or(input.is_beta().then_some(Dialect::Gemini)).or(input.by_credential).unwrap_or(default);
+    if matches!(*input.method, Method::GET | Method::HEAD) {
         let model = rest.strip_prefix("/models/").filter(|model| !model.contains('/'));
         if rest == "/models" || model.is_some() {
-            return Some(asked.route(dialect, Endpoint::Models(model.map(|model| decoded(model).into_owned()))));
+            return Some(input.route(dialect, Endpoint::Models(model.map(|model| decoded(model).into_owned()))));
         }
     }
     // Google's endpoint for OpenAI clients exists in the v1beta and v1alpha versions only.
-    let is_named = matches!(asked.target, PathTarget::Named(_));
-    let is_missing = asked.is_for_openai() && !is_named;
+    let is_named = matches!(input.target, PathTarget::Named(_));
+    let is_missing = input.is_for_openai() && !is_named;
     // Google's /batch takes a list of whole requests, which would not be checked.
     let is_batch = dialect == Dialect::Gemini && (rest == "/batch" || rest.starts_with("/batch/"));
-    let has_no_api = forced.is_none() && asked.target == PathTarget::ByModel;
+    let has_no_api = forced.is_none() && input.target == PathTarget::ByModel;
     let is_unknown = version.is_none() && (has_no_api || rest.len() <= 1 || is_batch);
-    (!is_missing && !is_unknown).then(|| asked.route(dialect, Endpoint::Other))
+    (!is_missing && !is_unknown).then(|| input.route(dialect, Endpoint::Other))
 }
 
 /// Decodes the percent-encoding of a part of a URL.

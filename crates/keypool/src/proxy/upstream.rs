@@ -62,7 +62,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 #[derive(Clone)]
 pub struct Upstream {
     exits: Arc<HashMap<String, HttpClient>>,
-    usual: Arc<HttpClient>,
+    default: Arc<HttpClient>,
     answer_timeout: Duration,
 }
 
@@ -96,7 +96,7 @@ impl Upstream {
         }
         Ok(Self {
             exits: Arc::new(exits),
-            usual: Arc::new(client(https(http_connector(), &tls))),
+            default: Arc::new(client(https(http_connector(), &tls))),
             answer_timeout: loaded.config.gateway.answer_timeout.0,
         })
     }
@@ -123,7 +123,7 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let lease = request.extensions().get::<Arc<Lease>>();
         let client = match lease.and_then(|lease| lease.exit()) {
-            None => Some(&*self.usual),
+            None => Some(&*self.default),
             Some(name) => self.exits.get(name),
         };
         let Some(client) = client else {

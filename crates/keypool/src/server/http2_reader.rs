@@ -38,8 +38,7 @@ tokio::task_local! {
     static UNREAD: Unread;
 }
 
-/// When the last piece of a response was handed out, unless the next one was requested since. With HTTP/2 it is
-/// requested when the client has room for it.
+/// Since when hyper holds a piece; `None` once it asks for the next one. With HTTP/2 it asks when the client has room.
 #[derive(Clone, Default)]
 pub(super) struct Unread(Arc<Mutex<Option<Instant>>>);
 

@@ -201,7 +201,7 @@ async fn database_is_followed_while_the_configuration_is_invalid() {
     until(&gateway, token, 200).await;
     file(&gateway, "keypool.toml", "[gateway]\ncolour = 3\n");
     gateway.wait_for_log("the previous one stays in use").await;
-    run(&["tenants", "revoke", "a"]);
+    run(&["tenants", "remove", "a"]);
     until(&gateway, token, 401).await;
     file(&gateway, "keys.txt", &format!("{}\n", key(7)));
     gateway.eventually(async || keys_used(&gateway, &upstream).await == [key(7)].into()).await;

@@ -5,7 +5,7 @@
 use std::{
     io::{BufRead, BufReader},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, mpsc},
     time::Duration,
 };
@@ -48,6 +48,20 @@ pub fn program(folder: &Path) -> Command {
     let mut command = Command::new(PROGRAM);
     command.env_clear().env("HOME", folder).current_dir(folder);
     command
+}
+
+/// Sends a signal by its name, such as `TERM`.
+pub fn signal(child: &Child, name: &str) {
+    let sent = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status();
+    assert!(sent.expect("kill runs").success());
+}
+
+/// Waits at most 60 s for a program to end.
+pub fn end(child: &mut Child) -> Option<ExitStatus> {
+    (0..1_200).find_map(|_| {
+        std::thread::sleep(Duration::from_millis(50));
+        child.try_wait().expect("an exit status")
+    })
 }
 
 /// A running gateway, which is killed when dropped.
@@ -152,21 +166,13 @@ impl Gateway {
         self.child.id()
     }
 
-    /// Sends a signal by its name, such as `TERM`.
     pub fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status();
-        assert!(sent.expect("kill runs").success());
+        signal(&self.child, name);
     }
 
     /// Waits at most 60 s for the program to end.
-    pub fn wait(&mut self) -> std::process::ExitStatus {
-        for _ in 0..1_200 {
-            if let Some(status) = self.child.try_wait().expect("an exit status") {
-                return status;
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        panic!("the program does not end:\n{}", self.log());
+    pub fn wait(&mut self) -> ExitStatus {
+        end(&mut self.child).unwrap_or_else(|| panic!("the program does not end:\n{}", self.log()))
     }
 
     /// Sends a request and returns the response with its body unread.
