@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
-use http_body::{Body, Frame, SizeHint};
+use http_body_util::{Either, Full};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -66,7 +66,7 @@ impl<S> Layer<S> for ErrorIntoResponseLayer {
     type Service = ErrorIntoResponse<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        ErrorIntoResponse::new(inner, &self.pool)
+        ErrorIntoResponse { inner, pool: self.pool.clone(), failed: None }
     }
 }
 
@@ -79,18 +79,9 @@ pub struct ErrorIntoResponse<S> {
     failed: Option<BoxError>,
 }
 
-impl<S> ErrorIntoResponse<S> {
-    /// Wraps a service and turns its errors into responses in the format of this pool's provider.
-    pub fn new(inner: S, pool: &KeyPool) -> Self {
-        Self { inner, pool: pool.clone(), failed: None }
-    }
-
-    inner_service_accessors!();
-}
-
 impl<S: Clone> Clone for ErrorIntoResponse<S> {
     fn clone(&self) -> Self {
-        Self::new(self.inner.clone(), &self.pool)
+        Self { inner: self.inner.clone(), pool: self.pool.clone(), failed: None }
     }
 }
 
@@ -98,9 +89,8 @@ impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for ErrorIntoResponse<S>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,
     S::Error: Into<BoxError>,
-    ResBody: Body<Data = Bytes>,
 {
-    type Response = Response<ErrorIntoResponseBody<ResBody>>;
+    type Response = Response<Either<ResBody, Full<Bytes>>>;
     type Error = Infallible;
     type Future = ErrorIntoResponseFuture<S::Future>;
 
@@ -144,20 +134,19 @@ impl<F, B, E> Future for ErrorIntoResponseFuture<F>
 where
     F: Future<Output = Result<Response<B>, E>>,
     E: Into<BoxError>,
-    B: Body<Data = Bytes>,
 {
-    type Output = Result<Response<ErrorIntoResponseBody<B>>, Infallible>;
+    type Output = Result<Response<Either<B, Full<Bytes>>>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let error = match this.state.project() {
             StateProj::Calling { future } => match ready!(future.poll(cx)) {
-                Ok(response) => return Poll::Ready(Ok(response.map(ErrorIntoResponseBody::inner))),
+                Ok(response) => return Poll::Ready(Ok(response.map(Either::Left))),
                 Err(error) => error.into(),
             },
             StateProj::Failed { error } => error.take().expect("the future is not polled after it was ready"),
         };
-        Poll::Ready(Ok(response(&*error, this.pool).map(ErrorIntoResponseBody::error)))
+        Poll::Ready(Ok(response(&*error, this.pool).map(|text| Either::Right(Full::new(text)))))
     }
 }
 
@@ -212,61 +201,6 @@ fn status_of(error: &(dyn StdError + 'static), otherwise: StatusCode) -> StatusC
         (ErrorClass::Caller, _) => StatusCode::BAD_REQUEST,
         (_, Some("timeout")) => StatusCode::GATEWAY_TIMEOUT,
         _ => otherwise,
-    }
-}
-
-pin_project! {
-    /// The response body of [`ErrorIntoResponse`].
-    #[derive(Debug)]
-    pub struct ErrorIntoResponseBody<B> {
-        #[pin]
-        kind: Kind<B>,
-    }
-}
-
-pin_project! {
-    #[project = KindProj]
-    #[derive(Debug)]
-    enum Kind<B> {
-        Inner { #[pin] body: B },
-        Error { text: Bytes },
-    }
-}
-
-impl<B> ErrorIntoResponseBody<B> {
-    fn inner(body: B) -> Self {
-        Self { kind: Kind::Inner { body } }
-    }
-
-    fn error(text: Bytes) -> Self {
-        Self { kind: Kind::Error { text } }
-    }
-}
-
-impl<B: Body<Data = Bytes>> Body for ErrorIntoResponseBody<B> {
-    type Data = Bytes;
-    type Error = B::Error;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        match self.project().kind.project() {
-            KindProj::Inner { body } => body.poll_frame(cx),
-            KindProj::Error { text } if text.is_empty() => Poll::Ready(None),
-            KindProj::Error { text } => Poll::Ready(Some(Ok(Frame::data(std::mem::take(text))))),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match &self.kind {
-            Kind::Inner { body } => body.is_end_stream(),
-            Kind::Error { text } => text.is_empty(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match &self.kind {
-            Kind::Inner { body } => body.size_hint(),
-            Kind::Error { text } => SizeHint::with_exact(text.len() as u64),
-        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Keys and key ids.
 
-use std::{convert::Infallible, fmt, str::FromStr, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -51,14 +51,6 @@ impl fmt::Debug for KeyId {
 impl<T: Into<Arc<str>>> From<T> for KeyId {
     fn from(id: T) -> Self {
         Self::new(id)
-    }
-}
-
-impl FromStr for KeyId {
-    type Err = Infallible;
-
-    fn from_str(id: &str) -> Result<Self, Infallible> {
-        Ok(id.into())
     }
 }
 
@@ -177,7 +169,7 @@ impl Key {
     /// Sets this key's share of the requests relative to other keys. The default is 1; 0 counts as 1. Each
     /// [`Strategy`](crate::Strategy) says whether weights matter.
     pub fn weight(mut self, weight: u16) -> Self {
-        self.weight = weight.max(1);
+        self.weight = weight;
         self
     }
 

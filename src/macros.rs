@@ -21,23 +21,3 @@ macro_rules! debug_with_fields {
         }
     };
 }
-
-/// Defines the accessors of a service with a field `inner`.
-macro_rules! inner_service_accessors {
-    () => {
-        /// Returns a reference to the inner service.
-        pub fn get_ref(&self) -> &S {
-            &self.inner
-        }
-
-        /// Returns a mutable reference to the inner service.
-        pub fn get_mut(&mut self) -> &mut S {
-            &mut self.inner
-        }
-
-        /// Returns the inner service, consuming this one.
-        pub fn into_inner(self) -> S {
-            self.inner
-        }
-    };
-}

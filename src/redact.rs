@@ -57,7 +57,7 @@ impl<S> Layer<S> for RedactLayer {
     type Service = Redact<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Redact::new(inner)
+        Redact { inner }
     }
 }
 
@@ -65,15 +65,6 @@ impl<S> Layer<S> for RedactLayer {
 #[derive(Clone, Copy, Debug)]
 pub struct Redact<S> {
     inner: S,
-}
-
-impl<S> Redact<S> {
-    /// Wraps a service.
-    pub const fn new(inner: S) -> Self {
-        Self { inner }
-    }
-
-    inner_service_accessors!();
 }
 
 impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for Redact<S>

@@ -14,7 +14,7 @@ use crate::{
 
 impl KeyPool {
     /// Calls a closure with a key until it succeeds, by the rules of [`RetryPolicy`]. To change them, call
-    /// [`RetryPolicy::run`]: `RetryPolicy::new(&pool).max_attempts(5).run(..)`. `classify` maps an error of the
+    /// [`RetryPolicy::run`]: `RetryPolicy::new(&pool).max_provider_faults(5).run(..)`. `classify` maps an error of the
     /// closure to its outcome; use [`classify`](Self::classify) if you have the status and the body, and
     /// [`Failure::from_transport`](crate::Failure::from_transport) if there was no response. The closure may report the
     /// used tokens with [`Lease::report_usage`].

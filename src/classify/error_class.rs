@@ -88,8 +88,6 @@ pub enum Retry {
     OtherKey,
     /// With any key, after a short backoff and within the retry budget.
     Backoff,
-    /// With another model.
-    OtherModel,
 }
 
 /// The policy of a class.
@@ -164,7 +162,7 @@ impl ErrorClass {
                 Retry::Backoff,
                 "nothing: the fault is with the provider",
             ),
-            Self::ModelNotFound => (Scope::Request, Cooldown::None, Retry::OtherModel, "check the model's name"),
+            Self::ModelNotFound => (Scope::Request, Cooldown::None, Retry::No, "check the model's name"),
             Self::Caller => (Scope::Request, Cooldown::None, Retry::No, "fix the request"),
         };
         Policy { scope, cooldown, retry, advice }

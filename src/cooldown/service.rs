@@ -24,8 +24,6 @@ impl<S> Cooldown<S> {
     pub(super) fn new(inner: S, pool: &KeyPool, peek: Peek) -> Self {
         Self { inner, pool: pool.clone(), peek }
     }
-
-    inner_service_accessors!();
 }
 
 impl<S, B, R> Service<Request<B>> for Cooldown<S>

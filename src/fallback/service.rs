@@ -33,8 +33,6 @@ impl<S> ModelFallback<S> {
         Self { inner, pool, lists }
     }
 
-    inner_service_accessors!();
-
     /// Returns the model that a request names, the models that it may use, and whether it must not be sent twice.
     fn models(&self, head: &Parts) -> Option<(Arc<str>, Models, bool)> {
         let provider = self.pool.provider();

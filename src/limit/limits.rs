@@ -76,8 +76,7 @@ impl fmt::Display for Limit {
 /// let free = Limits::new().per_minute(10).per_day(250).tokens_per_minute(250_000);
 /// assert_eq!(free.iter().count(), 3);
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Limits(Vec<Limit>);
 
 impl Limits {

@@ -88,8 +88,9 @@ impl KeyPoolBuilder {
         self
     }
 
-    /// Sets the limits of every project for a model; a name may end in `*`. A key's own limits that match the model apply
-    /// instead, not in addition, even those of `*`. In each list an exact name precedes the longest matching pattern.
+    /// Sets the limits of every project for a model; a name may end in `*`. If the project has limits of its own for the
+    /// model (by name, pattern or `*`), only those apply. Of several matches in a list, the exact name applies, else the
+    /// longest pattern.
     pub fn limits(mut self, model: impl Into<Arc<str>>, limits: Limits) -> Self {
         let model = model.into();
         self.limits.retain(|(held, _)| *held != model);

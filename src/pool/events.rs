@@ -1,27 +1,22 @@
 //! The events of a pool.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use tokio::sync::broadcast;
 
-use crate::{
-    classify::ErrorClass,
-    key::KeyId,
-    limit::Limit,
-    time::{Tick, whole_seconds},
-};
+use crate::{classify::ErrorClass, key::KeyId, limit::Limit, store::BreakerTarget, time::whole_seconds};
 
 /// An event in a pool. It never contains a secret.
 ///
 /// ```
-/// use tower_keypool::{ErrorClass, Event, Gemini, Key, KeyPool, Outcome};
+/// use tower_keypool::{ErrorClass, Event, Gemini, Key, KeyPool, Outcome, store::BreakerTarget};
 ///
 /// let pool = KeyPool::builder(Gemini::new()).key(Key::free("AIza-not-a-real-key-001").named("a")).build()?;
 /// let mut events = pool.events();
 /// pool.try_acquire("gemini-2.5-flash")?.report(&Outcome::from_class(ErrorClass::KeyRejected));
 /// if let Some((Event::Disabled { target, key, .. }, _lost)) = events.try_next() {
-///     assert_eq!((&*target, key.as_str()), ("key a", "a"));
+///     assert_eq!((target, key.as_str()), (BreakerTarget::Key("a".into()), "a"));
 /// }
 /// # Ok::<(), tower_keypool::Error>(())
 /// ```
@@ -45,14 +40,14 @@ pub enum Event {
     #[non_exhaustive]
     Cooling {
         /// The target that cools down, such as `key k-1` or `project a for m`.
-        target: String,
+        #[serde(serialize_with = "as_text")]
+        target: BreakerTarget,
         /// The key whose request failed.
         key: KeyId,
         /// The class of the error.
         class: ErrorClass,
-        /// The end of the cooldown, by the pool's clock: `until.since(pool.clock().now())` is left.
-        #[serde(skip)]
-        until: Tick,
+        /// The length of the cooldown from now on.
+        left: Duration,
         /// The provider's message.
         message: Option<Box<str>>,
     },
@@ -60,13 +55,15 @@ pub enum Event {
     #[non_exhaustive]
     Closed {
         /// The target.
-        target: String,
+        #[serde(serialize_with = "as_text")]
+        target: BreakerTarget,
     },
     /// A target, such as a key or its project, is not used until a person enables it.
     #[non_exhaustive]
     Disabled {
         /// The target.
-        target: String,
+        #[serde(serialize_with = "as_text")]
+        target: BreakerTarget,
         /// The key whose request failed, or that a person disabled.
         key: KeyId,
         /// The class of the error; `None` if a person disabled it.
@@ -102,6 +99,10 @@ pub enum Event {
     },
 }
 
+pub(super) fn as_text<S: Serializer>(target: &BreakerTarget, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(target)
+}
+
 /// A receiver of the events of a pool. A listener that is too slow loses the oldest ones.
 #[derive(Debug)]
 pub struct Events(pub(crate) broadcast::Receiver<Event>);
@@ -132,13 +133,13 @@ impl Events {
     }
 }
 
-/// Logs an event that was published at this tick.
-pub(crate) fn log(event: &Event, now: Tick) {
+/// Logs an event.
+pub(crate) fn log(event: &Event) {
     match event {
         Event::KeyAdded { key } => tracing::debug!(%key, "key added"),
         Event::KeyRemoved { key } => tracing::info!(%key, "key removed"),
-        Event::Cooling { target, key, class, until, message } => {
-            let (seconds, class) = (whole_seconds(until.since(now)), class.as_str());
+        Event::Cooling { target, key, class, left, message } => {
+            let (seconds, class) = (whole_seconds(*left), class.as_str());
             tracing::info!(breaker = %target, %key, class, seconds, error = message.as_deref(), "cooling down");
         }
         Event::Closed { target } => tracing::info!(breaker = %target, "in use again"),

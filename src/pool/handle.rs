@@ -26,7 +26,7 @@ use crate::{
     classify::{Classifier, Failure},
     key::{KeyId, Tier},
     provider::Provider,
-    time::{Clock, Tick, WallReading},
+    time::{Clock, WallReading},
 };
 
 /// A pool of keys, used as if they were one. A handle is cheap to clone; all clones share one pool.
@@ -79,17 +79,17 @@ impl Shared {
         let effects = (!state.effects.is_empty()).then(|| std::mem::take(&mut state.effects));
         drop(state);
         if let Some(effects) = effects {
-            self.perform(effects, now.tick);
+            self.perform(effects);
         }
         result
     }
 
-    fn perform(&self, effects: Effects, now: Tick) {
+    fn perform(&self, effects: Effects) {
         for waker in effects.wakers {
             waker.wake();
         }
         for event in effects.events {
-            super::events::log(&event, now);
+            super::events::log(&event);
             // There may be no listener.
             let _ = self.events.send(event);
         }
@@ -172,8 +172,8 @@ impl KeyPool {
         Acquire::new(Arc::clone(&self.shared), request.into())
     }
 
-    /// Returns the state of `limit` keys from `offset` on, with their projects. Keys are in the order in which they
-    /// were added, except that a new key takes the place of a removed one.
+    /// Returns the state of `limit` keys from `offset` on, with their projects. Keys are in the order of their slots; a
+    /// new key reuses the slot of a removed one.
     pub fn snapshot(&self, offset: usize, limit: usize) -> Snapshot {
         self.shared.with(|state, now| super::snapshot::snapshot(state, offset, limit, now))
     }

@@ -57,6 +57,11 @@ impl Default for Models {
     }
 }
 
+/// Reports whether a name, which may end in `*`, stands for a model.
+pub(crate) fn is_name_of(name: &str, model: &str) -> bool {
+    name.strip_suffix('*').map_or(name == model, |start| model.starts_with(start))
+}
+
 /// The methods that return the model of a name:
 ///
 /// | method | adds an unknown name | own windows and list | counts before | used for |

@@ -295,17 +295,20 @@ fn current<'a>(state: &'a mut State, grant: &Grant) -> Option<&'a mut super::reg
 /// Publishes an event for a closed breaker, and records it in the store.
 pub(crate) fn publish_closed(state: &mut State, target: Target, now: Now) {
     super::persist::persist_breaker(state, target, now);
-    let target = state.name_of(target).to_string();
+    let target = state.name_of(target);
     state.effects.events.push(Event::Closed { target });
 }
 
 /// Publishes an event for a breaker that a failure opened, and records it in the store.
 fn publish_opened(state: &mut State, target: Target, phase: Phase, failure: &Failure, key: &KeyId, now: Now) {
     super::persist::persist_breaker(state, target, now);
-    let target = state.name_of(target).to_string();
+    let target = state.name_of(target);
     let (class, key, message) = (failure.class, key.clone(), failure.message.clone());
     state.effects.events.push(match phase {
-        Phase::Cooling { until, .. } => Event::Cooling { target, key, class, until, message },
+        Phase::Cooling { until, .. } => {
+            let left = until.since(now.tick);
+            Event::Cooling { target, key, class, left, message }
+        }
         _ => Event::Disabled { target, key, class: Some(class), message },
     });
 }

@@ -101,17 +101,21 @@ impl Quotas {
         assumed: Option<&Limits>,
         counted: Option<ModelIx>,
     ) -> usize {
+        let mut quota = Quota::new(given, assumed);
+        // Requests sent before the name was confirmed count for it, too.
+        if let Some(counted) = counted.and_then(|counted| self.find(at, counted)) {
+            quota.add_counts_of(counted);
+        }
+        quota.share_limits(self.limits.entry((model, tier)).or_default());
+        self.insert(at, model, quota)
+    }
+
+    fn insert(&mut self, at: ProjectIx, model: ModelIx, quota: Quota) -> usize {
         let at = at.0 as usize;
         if at >= self.projects.len() {
             self.projects.resize_with(at + 1, Vec::new);
         }
         let quotas = &mut self.projects[at];
-        let mut quota = Quota::new(given, assumed);
-        // Requests sent before the name was confirmed count for it, too.
-        if let Some((_, counted)) = quotas.iter().find(|(held, _)| Some(*held) == counted) {
-            quota.add_counts_of(counted);
-        }
-        quota.share_limits(self.limits.entry((model, tier)).or_default());
         // A project uses few models.
         quotas.reserve_exact(1);
         let place = quotas.partition_point(|(held, _)| *held < model);
@@ -145,16 +149,10 @@ impl Quotas {
     pub(crate) fn merge(&mut self, from: ProjectIx, into: ProjectIx) {
         let Some(counted) = self.projects.get_mut(from.0 as usize).map(std::mem::take) else { return };
         for (model, counted) in counted {
-            if let Some(quota) = self.find(into, model) {
-                quota.add_counts_of(&counted);
-                continue;
+            match self.find(into, model) {
+                Some(quota) => quota.add_counts_of(&counted),
+                None => _ = self.insert(into, model, counted),
             }
-            let at = into.0 as usize;
-            if at >= self.projects.len() {
-                self.projects.resize_with(at + 1, Vec::new);
-            }
-            self.projects[at].push((model, counted));
-            self.projects[at].sort_unstable_by_key(|(model, _)| *model);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, num::NonZeroU32, sync::Arc, time::Duration};
 
-use super::{quotas::ZoneIx, strategy::Strategy};
+use super::{model::is_name_of, quotas::ZoneIx, strategy::Strategy};
 use crate::{
     Error,
     key::{Key, KeyId, Tier},
@@ -75,10 +75,7 @@ impl KeyData {
     pub(crate) fn allows(&self, model: Option<&str>) -> bool {
         let Some(models) = self.extra.as_ref().and_then(|extra| extra.models.as_ref()) else { return true };
         let Some(model) = model else { return true };
-        models.iter().any(|allowed| match allowed.strip_suffix('*') {
-            Some(prefix) => model.starts_with(prefix),
-            None => &**allowed == model,
-        })
+        models.iter().any(|name| is_name_of(name, model))
     }
 
     pub(crate) fn min_interval(&self) -> Option<Duration> {
@@ -275,14 +272,7 @@ impl Registry {
         let data = Arc::new(KeyData::new(key, scheme)?);
         let entry = self.get(slot).expect("the caller found it");
         let (old, old_project) = (Arc::clone(&entry.data), entry.project);
-        let renewed = old.secret != data.secret;
-        if renewed {
-            if self.find_secret(&key.secret).is_some_and(|other| other != slot) {
-                return Err(Error::config("another key has the same secret"));
-            }
-            self.by_secret.remove(&hash(old.secret.expose()));
-            self.by_secret.insert(hash(data.secret.expose()), slot);
-        }
+        let renewed = self.renew_secret(slot, &old.secret, &data.secret)?;
         let keeps_project = match &key.project {
             Some(name) => self.project_names.get(name) == Some(&old_project),
             None => !old.names_project,
@@ -338,17 +328,24 @@ impl Registry {
     /// If the secret is malformed or belongs to another key.
     pub(crate) fn replace_secret(&mut self, slot: Slot, secret: &str, scheme: &str) -> Result<(), Error> {
         let new = Secret::with_scheme(scheme, secret)?;
-        match self.find_secret(secret) {
-            Some(other) if other == slot => return Ok(()),
-            Some(_) => return Err(Error::config("another key has the same secret")),
-            None => {}
-        }
+        let old = self.get(slot).expect("the caller found it").data.secret.clone();
+        self.renew_secret(slot, &old, &new)?;
         let entry = self.get_mut(slot).expect("the caller found it");
-        let old = entry.data.secret.clone();
         Arc::make_mut(&mut entry.data).secret = new;
-        self.by_secret.remove(&hash(old.expose()));
-        self.by_secret.insert(hash(secret), slot);
         Ok(())
+    }
+
+    /// Updates the index of secrets. Returns whether the secrets differ.
+    fn renew_secret(&mut self, slot: Slot, old: &Secret, new: &Secret) -> Result<bool, Error> {
+        if old == new {
+            return Ok(false);
+        }
+        if self.find_secret(new.expose()).is_some() {
+            return Err(Error::config("another key has the same secret"));
+        }
+        self.by_secret.remove(&hash(old.expose()));
+        self.by_secret.insert(hash(new.expose()), slot);
+        Ok(true)
     }
 
     pub(crate) fn id_of_secret(&self, secret: &str) -> Option<KeyId> {

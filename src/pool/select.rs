@@ -74,7 +74,7 @@ enum Readiness {
 /// What the first key of a level means for a request.
 enum Step {
     Found,
-    /// It serves if the request may exceed its assumed limit, unless another key is under its own.
+    /// The key is over its assumed limit. It is used if that is allowed and no other key is under its own.
     OverAssumed(bool),
     /// Other requests may use it: it goes back with this rank. Whether it counts as skipped: in a shared list, any number
     /// of keys may be for other models, and must not hide a usable key behind them.

@@ -14,6 +14,7 @@ use crate::{
     classify::{ErrorClass, Scope},
     key::{KeyId, Tier},
     limit::{LimitView, Limits},
+    store::BreakerTarget,
     time::whole_seconds,
 };
 
@@ -153,7 +154,8 @@ pub struct BreakerView {
     /// The kind of its target.
     pub scope: Scope,
     /// Its target, such as `project a for gemini-2.5-flash`.
-    pub target: String,
+    #[serde(serialize_with = "super::events::as_text")]
+    pub target: BreakerTarget,
     /// Its state.
     pub state: BreakerState,
     /// The number of seconds that it still cools down, rounded up.
@@ -162,8 +164,6 @@ pub struct BreakerView {
     pub class: Option<ErrorClass>,
     /// The message of the provider or of the person.
     pub reason: Option<String>,
-    /// Advice on how to fix the cause.
-    pub advice: Option<&'static str>,
 }
 
 impl State {
@@ -263,12 +263,11 @@ fn breaker_views(state: &State, targets: &[Target], now: Now) -> Vec<BreakerView
         let view = state.breakers.view(*target, now.tick)?;
         Some(BreakerView {
             scope: target.scope(),
-            target: state.name_of(*target).to_string(),
+            target: state.name_of(*target),
             state: view.state,
             seconds_left: view.until.map(|until| whole_seconds(until.since(now.tick))),
             class: view.class,
             reason: view.reason.map(str::to_owned),
-            advice: view.class.map(|class| class.policy().advice),
         })
     };
     targets.iter().filter_map(view).collect()

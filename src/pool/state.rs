@@ -8,7 +8,7 @@ use super::{
     events::Event,
     failure_guard::FailureGuard,
     learning::Learned,
-    model::{ModelIx, Models},
+    model::{ModelIx, Models, is_name_of},
     queue::WaitQueue,
     quotas::Quotas,
     registry::{Project, ProjectIx, Registry, Slot},
@@ -248,11 +248,6 @@ impl State {
 }
 
 fn find<'a>(limits: &'a [(Arc<str>, Limits)], model: &str) -> Option<&'a Limits> {
-    let exact = limits.iter().find(|(name, _)| &**name == model);
-    let pattern = || {
-        let matching =
-            limits.iter().filter(|(name, _)| name.strip_suffix('*').is_some_and(|start| model.starts_with(start)));
-        matching.max_by_key(|(name, _)| name.len())
-    };
-    exact.or_else(pattern).map(|(_, limits)| limits)
+    let matching = limits.iter().filter(|(name, _)| is_name_of(name, model));
+    matching.max_by_key(|(name, _)| (&**name == model, name.len())).map(|(_, limits)| limits)
 }

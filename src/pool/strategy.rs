@@ -72,7 +72,7 @@ impl Strategy {
     /// Returns a key's rank, the same for all models. It depends only on the key's load and weight: time must
     /// not lower it.
     pub(crate) fn rank(self, load: &Load, key: &KeyData) -> u64 {
-        let (in_flight, weight) = (u64::from(load.in_flight), u64::from(key.weight.max(1)));
+        let (in_flight, weight) = (u64::from(load.in_flight), u64::from(key.weight));
         let by_cost = |cost: u64| cost.min((1 << 18) - 1) << 44 | load.order & ((1 << 44) - 1);
         let rank = match self {
             Self::LeastLoaded => by_cost(in_flight * 64 / weight),

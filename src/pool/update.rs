@@ -128,7 +128,7 @@ impl KeyPool {
             state.breakers.disable(target, reason, now.tick);
             state.reopen(target);
             super::persist::persist_breaker(state, target, now);
-            let target = state.name_of(target).to_string();
+            let target = state.name_of(target);
             let message = Some(reason.into());
             state.effects.events.push(Event::Disabled { target, key: key.clone(), class: None, message });
             Ok(())

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::{
     Base, ModelIn, Provider, RequestInfo, SetModel,
+    base::begins_with,
     credentials::API_KEY,
     gemini,
     target::{self, encoded, set_path},
@@ -219,10 +220,8 @@ const UNCOUNTED: [&str; 12] = [
 impl OpenAi {
     /// Returns the path after the base's path, `openai` and the version.
     fn resource<'a>(&self, path: &'a str) -> &'a str {
-        let path = path.strip_prefix(self.base.path()).filter(|rest| rest.starts_with('/')).unwrap_or(path);
-        let path = path.strip_prefix("/openai").filter(|rest| rest.starts_with('/')).unwrap_or(path);
-        let path = path.strip_prefix("/v1").filter(|rest| rest.starts_with('/')).unwrap_or(path);
-        path.trim_start_matches('/')
+        let without = |path: &'a str, start| if begins_with(path, start) { &path[start.len()..] } else { path };
+        [self.base.path(), "/openai", "/v1"].into_iter().fold(path, without).trim_start_matches('/')
     }
 
     /// Parses Azure's `…/deployments/{name}/…`.

@@ -20,12 +20,9 @@ pub struct Replay<S> {
 }
 
 impl<S> Replay<S> {
-    /// Wraps a service and collects bodies of up to `limit` bytes.
-    pub const fn new(inner: S, limit: usize) -> Self {
+    pub(super) fn new(inner: S, limit: usize) -> Self {
         Self { inner, limit }
     }
-
-    inner_service_accessors!();
 }
 
 impl<S, B, ResBody> Service<Request<B>> for Replay<S>

@@ -28,7 +28,7 @@ use crate::{
 ///   the caller gets an error of [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable), never the provider's
 ///   response about a pooled key.
 /// - After a fault of the provider or of the network (5xx, 499, no connection) the request is retried after a pause of
-///   250 ms or more, 3 attempts in all, within a budget that all requests share. A `Retry-After` of up to 5 s is
+///   250 ms or more, until the third fault, within a budget that all requests share. A `Retry-After` of up to 5 s is
 ///   obeyed; `x-should-retry: false` forbids a retry. Then the last response or error is returned to the caller. A
 ///   request that is [not idempotent](crate::KeyRequest::not_idempotent) is not retried if the provider may have
 ///   received it.
@@ -75,7 +75,7 @@ pub struct RetryPolicy {
     pub(crate) pool: KeyPool,
     budget: Arc<TpsBudget>,
     random: Arc<Mutex<fastrand::Rng>>,
-    max_attempts: usize,
+    max_provider_faults: usize,
 }
 
 /// Number of keys that a request tries without a pause.
@@ -98,14 +98,15 @@ impl RetryPolicy {
             pool: pool.clone(),
             budget: Arc::clone(&pool.shared.retry_budget),
             random: Arc::new(Mutex::new(fastrand::Rng::new())),
-            max_attempts: 3,
+            max_provider_faults: 3,
         }
     }
 
-    /// Sets the maximum number of attempts if the provider or the network fails. The default is 3; 0 counts as 1.
+    /// Sets the number of faults of the provider or of the network after which the last one is returned. The default is
+    /// 3; 0 counts as 1. Faults of keys do not count: for them, a request is sent with up to 16 keys.
     #[must_use]
-    pub fn max_attempts(mut self, attempts: usize) -> Self {
-        self.max_attempts = attempts.max(1);
+    pub fn max_provider_faults(mut self, faults: usize) -> Self {
+        self.max_provider_faults = faults.max(1);
         self
     }
 
@@ -136,7 +137,7 @@ impl RetryPolicy {
             Outcome::Failure(failure) => match failure.retry() {
                 Retry::OtherKey => self.after_key_fault(attempts, failure),
                 Retry::Backoff => self.after_fault(attempts, failure, headers),
-                Retry::No | Retry::OtherModel => Step::Stop,
+                Retry::No => Step::Stop,
             },
         }
     }
@@ -196,7 +197,7 @@ impl RetryPolicy {
             .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"false"));
         let named = failure.retry_after().unwrap_or_default();
         let made = attempts.not_idempotent && failure.may_have_been_sent();
-        let worth = faults < self.max_attempts && !forbidden && !made && named <= LONGEST_RETRY_AFTER;
+        let worth = faults < self.max_provider_faults && !forbidden && !made && named <= LONGEST_RETRY_AFTER;
         if worth && self.budget.withdraw() {
             Step::Again(self.jittered(FAULT_PAUSE, faults.saturating_sub(1), LONGEST_RETRY_AFTER).max(named))
         } else {
@@ -284,4 +285,4 @@ where
     }
 }
 
-debug_with_fields!([] RetryPolicy, "RetryPolicy", max_attempts);
+debug_with_fields!([] RetryPolicy, "RetryPolicy", max_provider_faults);

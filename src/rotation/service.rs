@@ -29,8 +29,6 @@ impl<S> KeyRotation<S> {
     pub(super) fn new(inner: S, pool: &KeyPool, wait: Option<Duration>) -> Self {
         Self { inner, pool: pool.clone(), wait }
     }
-
-    inner_service_accessors!();
 }
 
 impl<S, B, R> Service<Request<B>> for KeyRotation<S>

@@ -30,8 +30,8 @@ pub trait Store: Send + Sync + 'static {
     /// when the future completes: the request is sent after that. A future that is dropped early may still reserve.
     /// The pool sets no deadline for this future: the store must.
     ///
-    /// A window may open late: by the time for which a reservation is usable, a 240th of the window, and the guard (a 64th
-    /// of the window, at most 250 ms).
+    /// A window may open later than the limit requires, by at most the sum of `usable_for`, 1/240 of the window, and the
+    /// guard (1/64 of it, up to 250 ms).
     ///
     /// A cost larger than a limit fits if nothing else counts in the window. Within [`MIDNIGHT_GUARD`] after a
     /// project's midnight, a request counts for both days.

@@ -199,8 +199,8 @@ async fn attempts_and_budget_can_be_configured() {
         let run = policy.run("m", classify, |_| async { Err::<(), _>(ApiError(ErrorClass::Transient)) });
         run.await.unwrap_err().attempts().len()
     };
-    assert_eq!(attempts(RetryPolicy::new(&pool(1)).max_attempts(1)).await, 1);
-    assert_eq!(attempts(RetryPolicy::new(&pool(1)).max_attempts(4)).await, 4);
+    assert_eq!(attempts(RetryPolicy::new(&pool(1)).max_provider_faults(1)).await, 1);
+    assert_eq!(attempts(RetryPolicy::new(&pool(1)).max_provider_faults(4)).await, 4);
     assert_eq!(attempts(RetryPolicy::new(&pool(1)).budget(0.0, 0)).await, 1);
 }
 

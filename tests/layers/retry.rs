@@ -209,7 +209,7 @@ async fn retries_after_faults_share_a_budget() {
     use tower_keypool::{KeyPoolLayer, RetryPolicy};
     let (pool, calls) = (pool(50), Calls::default());
     let counted = calls.clone();
-    let policy = RetryPolicy::new(&pool).budget(0.0, 1).max_attempts(2).seed(1);
+    let policy = RetryPolicy::new(&pool).budget(0.0, 1).max_provider_faults(2).seed(1);
     let client = KeyPoolLayer::new(&pool).retry(policy).layer(provider(move |key| {
         counted.next();
         // Each request names another model, whose breaker stays closed.

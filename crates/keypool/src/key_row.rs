@@ -8,6 +8,7 @@ use tower_keypool::{
     limit::LimitSource,
     pool::{BreakerState, BreakerView, KeyView, ProjectView, Snapshot},
     provider::whole_seconds,
+    store::BreakerTarget,
 };
 
 use crate::proxy::pools::ProviderPool;
@@ -151,11 +152,11 @@ pub fn key_rows(provider: &ProviderPool, snapshot: &Snapshot, mut matches: impl 
 fn row_without_limits(provider: &ProviderPool, snapshot: &Snapshot, key: &KeyView, project: &ProjectView) -> KeyRow {
     let in_database = provider.is_stored(&key.id);
     let text = |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned);
-    let exit = key.exit.as_ref().map(|exit| format!("exit {exit}"));
-    let account = project.billing_account.as_ref().map(|account| format!("billing account {account}"));
-    let targets = [exit, account];
-    let shared =
-        snapshot.breakers.iter().filter(|breaker| targets.iter().flatten().any(|name| *name == breaker.target));
+    let shared = snapshot.breakers.iter().filter(|breaker| match &breaker.target {
+        BreakerTarget::Exit(exit) => key.exit.as_ref() == Some(exit),
+        BreakerTarget::BillingAccount(account) => project.billing_account.as_ref() == Some(account),
+        _ => false,
+    });
     let breakers: Vec<_> = key.breakers.iter().chain(&project.breakers).chain(shared).map(BreakerRow::of).collect();
     let mut limits = project.models.iter().flat_map(|model| &model.limits);
     let full = limits.any(|limit| is_full(limit.source, limit.used, limit.limit)).then_some(KeyState::Partly);
@@ -239,12 +240,12 @@ impl BreakerRow {
     pub fn of(view: &BreakerView) -> Self {
         Self {
             scope: view.scope,
-            target: view.target.clone(),
+            target: view.target.to_string(),
             state: view.state,
             seconds_left: view.seconds_left,
             class: view.class,
             reason: view.reason.clone(),
-            advice: view.advice.map(str::to_owned),
+            advice: view.class.map(|class| class.policy().advice.to_owned()),
         }
     }
 

@@ -82,7 +82,7 @@ pub struct ClientBuilder {
     fallback: Option<ModelFallbackLayer>,
     timeout: Duration,
     wait: Option<Duration>,
-    max_attempts: Option<usize>,
+    max_provider_faults: Option<usize>,
 }
 
 /// Options of the batch engine for one prompt.
@@ -116,7 +116,7 @@ impl Client {
 
     /// Returns a builder of a client.
     pub fn builder(pool: &KeyPool) -> ClientBuilder {
-        ClientBuilder { pool: pool.clone(), fallback: None, timeout: TIMEOUT, wait: None, max_attempts: None }
+        ClientBuilder { pool: pool.clone(), fallback: None, timeout: TIMEOUT, wait: None, max_provider_faults: None }
     }
 
     /// Returns the pool.
@@ -124,9 +124,10 @@ impl Client {
         &self.builder.pool
     }
 
-    /// Returns the same client with another wait and another maximum number of attempts.
-    pub(crate) fn with(&self, wait: Duration, max_attempts: usize) -> Self {
-        let builder = ClientBuilder { wait: Some(wait), max_attempts: Some(max_attempts), ..self.builder.clone() };
+    /// Returns the same client with another wait and another maximum number of provider faults.
+    pub(crate) fn with(&self, wait: Duration, max_provider_faults: usize) -> Self {
+        let builder =
+            ClientBuilder { wait: Some(wait), max_provider_faults: Some(max_provider_faults), ..self.builder.clone() };
         builder.over(self.transport.clone())
     }
 
@@ -222,10 +223,10 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets the maximum number of attempts if the provider or the network fails; default: 3. A [`Batch`](crate::Batch)
-    /// has its own.
-    pub fn max_attempts(mut self, attempts: usize) -> Self {
-        self.max_attempts = Some(attempts);
+    /// Sets the number of faults of the provider or of the network after which the last one is returned; default: 3. A
+    /// [`Batch`](crate::Batch) has its own.
+    pub fn max_provider_faults(mut self, faults: usize) -> Self {
+        self.max_provider_faults = Some(faults);
         self
     }
 
@@ -250,8 +251,8 @@ impl ClientBuilder {
 
     fn over(self, transport: Transport) -> Client {
         let mut retry = RetryPolicy::new(&self.pool);
-        if let Some(attempts) = self.max_attempts {
-            retry = retry.max_attempts(attempts);
+        if let Some(faults) = self.max_provider_faults {
+            retry = retry.max_provider_faults(faults);
         }
         let mut layer = KeyPoolLayer::new(&self.pool).retry(retry);
         if let Some(wait) = self.wait {

@@ -257,11 +257,12 @@ async fn broken_stream_is_an_error_after_the_received_pieces() {
 
 #[tokio::test]
 async fn connection_error_names_the_cause_and_the_address() {
-    let client = Client::builder(&pool("http://127.0.0.1:9", 1).build().unwrap()).max_attempts(1).build();
+    let client = Client::builder(&pool("http://127.0.0.1:9", 1).build().unwrap()).max_provider_faults(1).build();
     let error = client.send(&Prompt::text("x").model(MODEL)).await.unwrap_err();
     assert_eq!((error.kind(), &*error.to_string()), (ErrorKind::Connect, "connection refused at 127.0.0.1:9"));
     assert_eq!(error.key().map(tower_keypool::KeyId::as_str), Some("k0"));
-    let client = Client::builder(&pool("http://no-such-host.invalid", 1).build().unwrap()).max_attempts(1).build();
+    let client =
+        Client::builder(&pool("http://no-such-host.invalid", 1).build().unwrap()).max_provider_faults(1).build();
     let error = client.send(&Prompt::text("x").model(MODEL)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Connect, "{error}");
     assert!(error.to_string().ends_with("at no-such-host.invalid:80"), "{error}");
@@ -271,7 +272,7 @@ async fn connection_error_names_the_cause_and_the_address() {
         Err::<Response<Full<Bytes>>, BoxError>(std::io::Error::new(std::io::ErrorKind::HostUnreachable, refused).into())
     });
     let pool = pool("http://127.0.0.1:9", 1).build().unwrap();
-    let client = Client::builder(&pool).max_attempts(1).service(service);
+    let client = Client::builder(&pool).max_provider_faults(1).service(service);
     let error = client.send(&Prompt::text("x").model(MODEL)).await.unwrap_err();
     assert_eq!((error.kind(), &*error.to_string()), (ErrorKind::Connect, "connection refused at 127.0.0.1:9"));
 }

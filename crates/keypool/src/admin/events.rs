@@ -19,7 +19,7 @@ use futures_util::stream;
 use http::HeaderValue;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
-use tower_keypool::{ErrorClass, KeyPool, pool::Event, provider::whole_seconds};
+use tower_keypool::{ErrorClass, pool::Event, provider::whole_seconds, store::BreakerTarget};
 
 use super::{
     body::Params,
@@ -106,11 +106,11 @@ impl EventLog {
 /// Records the events of all pools until the gateway shuts down.
 pub fn follow(app: &AppState) {
     for provider in app.pools.iter() {
-        let (app, pool, name) = (AppState::clone(app), provider.pool.clone(), provider.name.clone());
-        let mut events = pool.events();
+        let (app, name) = (AppState::clone(app), provider.name.clone());
+        let mut events = provider.pool.events();
         tokio::spawn(async move {
             while let Some(Some((event, lost))) = app.shutdown.run_until_cancelled(events.next()).await {
-                let (kind, subject, sentence) = described(&event, &pool);
+                let (kind, subject, sentence) = described(&event);
                 app.admin.events.record(&name, kind, &subject, sentence);
                 if lost > 0 {
                     app.admin.events.record(
@@ -126,7 +126,7 @@ pub fn follow(app: &AppState) {
 }
 
 /// Returns an event's kind, its subject, and a sentence that describes it.
-fn described(event: &Event, pool: &KeyPool) -> (&'static str, String, String) {
+fn described(event: &Event) -> (&'static str, String, String) {
     let because = |class: Option<ErrorClass>, message: &Option<Box<str>>| {
         let parts = class.map(|class| class.as_str().replace('_', " ")).into_iter();
         let parts: Vec<String> = parts.chain(message.as_deref().map(str::to_owned)).collect();
@@ -135,15 +135,15 @@ fn described(event: &Event, pool: &KeyPool) -> (&'static str, String, String) {
     match event {
         Event::KeyAdded { key, .. } => ("key_added", String::new(), format!("key {key} was added")),
         Event::KeyRemoved { key, .. } => ("key_removed", String::new(), format!("key {key} was removed")),
-        Event::Cooling { target, key, class, until, message, .. } => {
-            let left = whole_seconds(until.since(pool.clock().now()));
-            let by = if *target == format!("key {key}") { String::new() } else { format!(" (by {key})") };
+        Event::Cooling { target, key, class, left, message, .. } => {
+            let left = whole_seconds(*left);
+            let by = if *target == BreakerTarget::Key(key.clone()) { String::new() } else { format!(" (by {key})") };
             let sentence = format!("{target} is not used for {left} s{by}{}", because(Some(*class), message));
-            ("cooling", target.clone(), sentence)
+            ("cooling", target.to_string(), sentence)
         }
-        Event::Closed { target, .. } => ("closed", target.clone(), format!("{target} is used again")),
+        Event::Closed { target, .. } => ("closed", target.to_string(), format!("{target} is used again")),
         Event::Disabled { target, class, message, .. } => {
-            ("disabled", target.clone(), format!("{target} is disabled{}", because(*class, message)))
+            ("disabled", target.to_string(), format!("{target} is disabled{}", because(*class, message)))
         }
         Event::DisablingPaused { key, .. } => {
             let sentence = format!("the provider refuses nearly every key, most recently {key}: disabling is paused");

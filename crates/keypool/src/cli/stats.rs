@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, process::ExitCode};
 use clap::Args;
 use serde::Serialize;
 use serde_json::json;
-use tower_keypool::Scope;
+use tower_keypool::store::BreakerTarget;
 
 use super::{
     WRONG, block_on,
@@ -102,11 +102,12 @@ impl Stats {
             let mut providers = Vec::new();
             for provider in opened.pools.iter() {
                 let breakers = provider.pool.snapshot(0, 0).breakers;
-                let of_models =
-                    breakers.iter().filter(|breaker| breaker.scope == Scope::Model).map(|breaker| ModelOut {
-                        model: breaker.target.trim_start_matches("model ").to_owned(),
-                        seconds_left: breaker.seconds_left,
-                    });
+                let of_models = breakers.iter().filter_map(|breaker| match &breaker.target {
+                    BreakerTarget::Model(model) => {
+                        Some(ModelOut { model: model.to_string(), seconds_left: breaker.seconds_left })
+                    }
+                    _ => None,
+                });
                 let models_out = of_models.chain(out_of_quota(&provider.name, &rows)).collect();
                 providers.push(States { models_out, ..States::of(&provider.name, &rows) });
             }
