@@ -74,14 +74,9 @@ fn slow_listener_loses_the_oldest_events() {
     let mut events = pool.events();
     answer(&pool, &time, M, rate_for(5));
     let (event, lost) = events.try_next().unwrap();
-    assert_eq!(
-        (serde_json::to_value(event).unwrap(), lost),
-        (
-            serde_json::json!({ "event": "cooling", "target": "project k0 for m", "key": "k0", "class": "rate_limit",
-                "left": { "secs": 5, "nanos": 0 }, "message": null }),
-            0
-        )
-    );
+    let json = serde_json::json!({ "event": "cooling", "target": "project k0 for m", "key": "k0", "class": "rate_limit",
+        "left": { "secs": 5, "nanos": 0 }, "message": null });
+    assert_eq!((serde_json::to_value(event).unwrap(), lost), (json, 0));
     assert!(events.try_next().is_none());
     for n in 0..3_000 {
         pool.put(crate::support::key(10 + n)).unwrap();
