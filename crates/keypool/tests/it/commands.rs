@@ -824,9 +824,11 @@ async fn log_names_the_causes_of_failures_and_missing_keys() {
     let gateway = Gateway::spawn(command, home);
     gateway.wait_for_log("no source has a key").await;
     gateway.wait_for_log("key.txt, variables such as GEMINI_API_KEY, the configuration, the database").await;
-    // Nothing listens at this address.
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port");
-    let gateway = Gateway::start(&format!("http://{closed}"), 1, &["--db", "keys.db"]);
+    // Nothing listens at this address, and no other test gets it.
+    let closed = tokio::net::TcpSocket::new_v4().expect("a socket");
+    closed.bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
+    let closed_at = closed.local_addr().expect("an address");
+    let gateway = Gateway::start(&format!("http://{closed_at}"), 2, &["--db", "keys.db"]);
     gateway.post(GENERATE, &hello()).await;
     gateway.wait_for_log("attempt failed").await;
     let log = gateway.log();
@@ -843,6 +845,8 @@ async fn log_names_the_causes_of_failures_and_missing_keys() {
     gateway.eventually(async || gateway.send(request.clone()).await.status != 401).await;
     run(&["revoke", "carol"]);
     gateway.eventually(async || gateway.send(request.clone()).await.status == 401).await;
+    std::fs::write(gateway.folder.path().join("keys.txt"), key(0)).expect("a writable file");
+    gateway.wait_for_log("key removed").await;
     assert!(!gateway.log().contains("tenant:carol"), "{}", gateway.log());
 }
 
