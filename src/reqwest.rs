@@ -205,9 +205,10 @@ mod tests {
 
     #[tokio::test]
     async fn errors_show_no_url() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        drop(listener);
+        // It has a port, but does not listen.
+        let closed = tokio::net::TcpSocket::new_v4().unwrap();
+        closed.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = closed.local_addr().unwrap();
         for uri in [format!("http://{address}/m?key=secret"), "/m?key=secret".to_owned()] {
             let request = Request::post(uri).body(Full::<Bytes>::default()).unwrap();
             let error = client().oneshot(request).await.unwrap_err();

@@ -8,8 +8,8 @@ use std::{
 
 use http::{HeaderMap, StatusCode};
 use tower_keypool::{
-    ErrorClass, ErrorKind, Failure, Gemini, Key, KeyPool, KeyPoolBuilder, KeyRequest, Lease, Limits, Outcome,
-    RetryPolicy, run::RunError,
+    ErrorClass, ErrorKind, Gemini, Key, KeyPool, KeyPoolBuilder, KeyRequest, Lease, Limits, Outcome, RetryPolicy,
+    run::RunError,
 };
 
 fn secret(n: usize) -> String {
@@ -142,26 +142,6 @@ async fn delay_after_an_attempt_is_that_of_the_requests_size() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn eight_keys_are_tried_at_once_and_more_only_within_the_wait() {
-    let refused = |pool: &KeyPool, wait| {
-        let request = KeyRequest::model("m").wait(wait);
-        pool.run(request, classify, |_| async { Err::<(), _>(ApiError(ErrorClass::Billing)) })
-    };
-    let pool = pool(20);
-    let started = pool.clock().now();
-    let error = refused(&pool, Duration::ZERO).await.unwrap_err();
-    assert_eq!(error.attempts().len(), 8);
-    assert_eq!(pool.clock().now().since(started), Duration::ZERO);
-    assert!(matches!(error, RunError::Pool(_)));
-
-    let pool = builder(20).build().unwrap();
-    let started = pool.clock().now();
-    let error = refused(&pool, Duration::from_secs(60)).await.unwrap_err();
-    assert_eq!(error.attempts().len(), 16);
-    assert!(pool.clock().now().since(started) < Duration::from_secs(15));
-}
-
-#[tokio::test(start_paused = true)]
 async fn closure_is_not_called_without_a_key() {
     let pool = pool(1);
     let held = pool.acquire("m").await.unwrap();
@@ -178,22 +158,6 @@ async fn closure_is_not_called_without_a_key() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn cooling_key_is_waited_for() {
-    let pool = pool(1);
-    let calls = Cell::new(0);
-    let classify = |_: &ApiError| Failure::new(ErrorClass::RateLimit).with_retry_after(Duration::from_secs(2)).into();
-    let started = pool.clock().now();
-    let request = KeyRequest::model("m").wait(Duration::from_secs(5));
-    let run = pool.run(request, classify, |_| {
-        calls.set(calls.get() + 1);
-        let first = calls.get() == 1;
-        async move { if first { Err(ApiError(ErrorClass::RateLimit)) } else { Ok(()) } }
-    });
-    run.await.unwrap();
-    assert_eq!((calls.get(), pool.clock().now().since(started).as_secs()), (2, 2));
-}
-
-#[tokio::test(start_paused = true)]
 async fn attempts_and_budget_can_be_configured() {
     let attempts = async |policy: tower_keypool::RetryPolicy| {
         let run = policy.run("m", classify, |_| async { Err::<(), _>(ApiError(ErrorClass::Transient)) });
@@ -202,15 +166,6 @@ async fn attempts_and_budget_can_be_configured() {
     assert_eq!(attempts(RetryPolicy::new(&pool(1)).max_provider_faults(1)).await, 1);
     assert_eq!(attempts(RetryPolicy::new(&pool(1)).max_provider_faults(4)).await, 4);
     assert_eq!(attempts(RetryPolicy::new(&pool(1)).budget(0.0, 0)).await, 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn request_that_creates_a_resource_is_not_retried() {
-    let pool = pool(2);
-    let run = pool.run(KeyRequest::model("m").not_idempotent(), classify, |_| async {
-        Err::<(), _>(ApiError(ErrorClass::Transient))
-    });
-    assert_eq!(run.await.unwrap_err().attempts().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -24,33 +24,18 @@ async fn key_fault_is_hidden_while_another_key_serves() {
 #[tokio::test(start_paused = true)]
 async fn status_101_and_304_are_not_retried() {
     for status in [101, 304] {
-        let pool = pool(2);
-        let calls = Calls::default();
-        let counted = calls.clone();
-        let response = send(&pool, move |_| {
-            counted.next();
-            answer(status, "")
-        })
-        .await
-        .unwrap();
-        assert_eq!((response.status().as_u16(), calls.count()), (status, 1));
+        let response = send(&pool(2), move |_| answer(status, "")).await.unwrap();
+        assert_eq!((response.status().as_u16(), attempts(&response).len()), (status, 1));
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn callers_fault_is_returned_and_opens_no_breaker() {
     let pool = pool(2);
-    let calls = Calls::default();
-    let counted = calls.clone();
-    let response = send(&pool, move |_| {
-        counted.next();
-        callers_fault()
-    })
-    .await
-    .unwrap();
+    let response = send(&pool, |_| callers_fault()).await.unwrap();
     assert_eq!(response.status(), 400);
     assert!(text(response).await.contains("no contents"));
-    assert_eq!(calls.count(), 1);
+    assert_eq!(pool.stats().sent, 1);
     assert_eq!(breakers(&pool), Vec::<String>::new());
 }
 
@@ -84,10 +69,8 @@ async fn error_carries_the_attempts_and_retry_after() {
 #[tokio::test(start_paused = true)]
 async fn request_waits_for_keys_in_a_short_cooldown() {
     let pool = builder(2).wait(5 * SECOND).build().unwrap();
-    let calls = Calls::default();
-    let counted = calls.clone();
-    let respond = move |_| if counted.next() < 2 { rate_limited(2) } else { good() };
-    let begun = now();
+    let (calls, begun) = (Calls::default(), now());
+    let respond = move |_| if calls.next() < 2 { rate_limited(2) } else { good() };
     let response = send(&pool, respond).await.unwrap();
     assert_eq!(response.status(), 200);
     let took = begun.elapsed();
@@ -96,16 +79,10 @@ async fn request_waits_for_keys_in_a_short_cooldown() {
 
 #[tokio::test(start_paused = true)]
 async fn eight_keys_are_tried_at_once_and_more_only_within_the_wait() {
-    let dead = |calls: &Calls| {
-        let calls = calls.clone();
-        move |key| {
-            calls.next();
-            if key == 19 { good() } else { suspended(key) }
-        }
-    };
-    let (pool, calls) = (pool(20), Calls::default());
-    let error = send(&pool, dead(&calls)).await.unwrap_err();
-    assert_eq!((error.kind(), calls.count()), (ErrorKind::Unavailable, 8));
+    let dead = |key| if key == 19 { good() } else { suspended(key) };
+    let pool = pool(20);
+    let error = send(&pool, dead).await.unwrap_err();
+    assert_eq!((error.kind(), pool.stats().sent), (ErrorKind::Unavailable, 8));
     assert_eq!(error.as_unavailable().unwrap().reasons()[0].0, UnavailableReason::Tried);
     assert_eq!(error.retry_after(), Some(SECOND));
     assert!(
@@ -115,27 +92,21 @@ async fn eight_keys_are_tried_at_once_and_more_only_within_the_wait() {
         "{error}"
     );
 
-    let (pool, calls) = (builder(20).wait(60 * SECOND).build().unwrap(), Calls::default());
+    let pool = builder(20).wait(60 * SECOND).build().unwrap();
     let begun = now();
-    let error = send(&pool, dead(&calls)).await.unwrap_err();
-    assert_eq!((error.attempts().len(), calls.count()), (16, 16));
+    let error = send(&pool, dead).await.unwrap_err();
+    assert_eq!((error.attempts().len(), pool.stats().sent), (16, 16));
     let took = begun.elapsed();
     assert!((Duration::from_secs(5)..Duration::from_secs(9)).contains(&took), "{took:?}");
-    assert_eq!(send(&pool, dead(&calls)).await.unwrap().status(), 200);
+    assert_eq!(send(&pool, dead).await.unwrap().status(), 200);
 }
 
 #[tokio::test(start_paused = true)]
 async fn provider_fault_is_tried_three_times_and_then_passed_on() {
-    let (pool, calls) = (pool(4), Calls::default());
-    let counted = calls.clone();
+    let pool = pool(4);
     let begun = now();
-    let response = send(&pool, move |_| {
-        counted.next();
-        overloaded()
-    })
-    .await
-    .unwrap();
-    assert_eq!((response.status(), calls.count()), (StatusCode::SERVICE_UNAVAILABLE, 3));
+    let response = send(&pool, |_| overloaded()).await.unwrap();
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     let took = begun.elapsed();
     assert!((Duration::from_millis(750)..Duration::from_millis(1_130)).contains(&took), "{took:?}");
     assert_eq!(attempts(&response).len(), 3);
@@ -155,16 +126,9 @@ async fn single_key_is_retried_after_a_provider_fault() {
 #[tokio::test(start_paused = true)]
 async fn status_499_is_retried_and_then_becomes_503() {
     let pool = pool(2);
-    let calls = Calls::default();
-    let counted = calls.clone();
-    let cancelled = || error(499, "CANCELLED", "The operation was cancelled.", "");
-    let response = send(&pool, move |_| {
-        counted.next();
-        cancelled()
-    })
-    .await
-    .unwrap();
-    assert_eq!((response.status(), calls.count()), (StatusCode::SERVICE_UNAVAILABLE, 3));
+    let cancelled = |_| error(499, "CANCELLED", "The operation was cancelled.", "");
+    let response = send(&pool, cancelled).await.unwrap();
+    assert_eq!((response.status().as_u16(), attempts(&response).len()), (503, 3));
     assert!(text(response).await.contains("CANCELLED"));
     assert_eq!(breakers(&pool), Vec::<String>::new());
 }
@@ -176,66 +140,48 @@ async fn retry_waits_for_retry_after_up_to_five_seconds() {
         response.headers_mut().insert("retry-after", value.parse().unwrap());
         response
     };
-    for (value, attempts, at_least) in [("3", 3, 6 * SECOND), ("6", 1, Duration::ZERO)] {
-        let (pool, calls) = (pool(2), Calls::default());
-        let counted = calls.clone();
+    for (value, sent, at_least) in [("3", 3, 6 * SECOND), ("6", 1, Duration::ZERO)] {
         let begun = now();
-        let response = send(&pool, move |_| {
-            counted.next();
-            with(value)
-        });
-        assert_eq!(response.await.unwrap().status(), 503);
-        assert_eq!(calls.count(), attempts);
+        let response = send(&pool(2), move |_| with(value)).await.unwrap();
+        assert_eq!((response.status().as_u16(), attempts(&response).len()), (503, sent));
         assert!(begun.elapsed() >= at_least && begun.elapsed() <= at_least + SECOND);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn provider_may_forbid_a_retry() {
-    let (pool, calls) = (pool(2), Calls::default());
-    let counted = calls.clone();
-    let response = send(&pool, move |_| {
-        counted.next();
+    let respond = |_| {
         let mut response = overloaded();
         response.headers_mut().insert("x-should-retry", "false".parse().unwrap());
         response
-    });
-    assert_eq!((response.await.unwrap().status(), calls.count()), (StatusCode::SERVICE_UNAVAILABLE, 1));
+    };
+    let response = send(&pool(2), respond).await.unwrap();
+    assert_eq!((response.status().as_u16(), attempts(&response).len()), (503, 1));
 }
 
 #[tokio::test(start_paused = true)]
 async fn retries_after_faults_share_a_budget() {
     use tower::{Layer, ServiceExt};
     use tower_keypool::{KeyPoolLayer, RetryPolicy};
-    let (pool, calls) = (pool(50), Calls::default());
-    let counted = calls.clone();
+    let pool = pool(50);
     let policy = RetryPolicy::new(&pool).budget(0.0, 1).max_provider_faults(2).seed(1);
-    let client = KeyPoolLayer::new(&pool).retry(policy).layer(provider(move |key| {
-        counted.next();
-        // Each request names another model, whose breaker stays closed.
-        let _ = key;
-        overloaded()
-    }));
+    let client = KeyPoolLayer::new(&pool).retry(policy).layer(provider(|_| overloaded()));
     for number in 0..40 {
+        // Each request names another model, whose breaker stays closed.
         let ask = request(&format!("/v1beta/models/gemini-{number}:generateContent"));
         assert_eq!(client.clone().oneshot(ask).await.unwrap().status(), 503);
     }
-    let sent = calls.count();
+    let sent = pool.stats().sent;
     assert!((45..=60).contains(&sent), "{sent}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn request_that_creates_a_resource_is_retried_only_after_a_key_refusal() {
     let pool = pool(3);
-    let calls = Calls::default();
-    let counted = calls.clone();
     let mut once = ask();
     once.extensions_mut().insert(KeyRequest::model(MODEL).not_idempotent());
-    let response = send_request(&pool, once.clone(), move |_| {
-        counted.next();
-        overloaded()
-    });
-    assert_eq!((response.await.unwrap().status(), calls.count()), (StatusCode::SERVICE_UNAVAILABLE, 1));
+    let response = send_request(&pool, once.clone(), |_| overloaded()).await.unwrap();
+    assert_eq!((response.status().as_u16(), attempts(&response).len()), (503, 1));
     // A refused key means that nothing was created.
     let response = send_request(&pool, once, |key| if key == 2 { good() } else { invalid() }).await.unwrap();
     assert_eq!(response.status(), 200);
@@ -243,20 +189,13 @@ async fn request_that_creates_a_resource_is_retried_only_after_a_key_refusal() {
 
 #[tokio::test(start_paused = true)]
 async fn same_refusal_of_three_projects_is_the_callers_fault() {
-    let (pool, calls) = (pool(10), Calls::default());
-    let counted = calls.clone();
+    let pool = pool(10);
     for _ in 0..5 {
-        let counted = counted.clone();
-        let response = send(&pool, move |_| {
-            counted.next();
-            denied()
-        });
-        let response = response.await.unwrap();
-        assert_eq!(response.status(), 403);
+        let response = send(&pool, |_| denied()).await.unwrap();
+        assert_eq!((response.status().as_u16(), attempts(&response).len()), (403, 3));
         assert!(attempts(&response).iter().all(|attempt| attempt.class() == Some(ErrorClass::Unclear)));
         assert_eq!(breakers(&pool), Vec::<String>::new());
     }
-    assert_eq!(calls.count(), 15);
 }
 
 /// A 401 without a cause is usually the key's fault, so it is the caller's only if it comes from every project.
@@ -309,14 +248,9 @@ async fn unclear_401_from_keys_that_have_served_is_the_callers() {
 async fn refused_address_is_returned_after_the_first_key_unless_another_exit_serves() {
     use tower_keypool::{Gemini, Key, KeyPool};
     let refused = || error(400, "FAILED_PRECONDITION", "User location is not supported for the API use.", "");
-    let (pool, calls) = (pool(10), Calls::default());
-    let counted = calls.clone();
-    let response = send(&pool, move |_| {
-        counted.next();
-        refused()
-    });
-    let response = response.await.unwrap();
-    assert_eq!((response.status().as_u16(), calls.count()), (400, 1));
+    let pool = pool(10);
+    let response = send(&pool, move |_| refused()).await.unwrap();
+    assert_eq!((response.status().as_u16(), attempts(&response).len()), (400, 1));
     assert!(text(response).await.contains("User location is not supported"));
     assert_eq!(breakers(&pool), Vec::<String>::new());
 
@@ -391,14 +325,10 @@ async fn model_that_no_project_may_use_is_a_404_in_a_small_pool() {
 
 #[tokio::test(start_paused = true)]
 async fn unknown_model_opens_no_breaker() {
-    let (pool, calls) = (pool(3), Calls::default());
-    let counted = calls.clone();
-    let response = send(&pool, move |_| {
-        counted.next();
-        let message = "models/gemini-9 is not found for API version v1beta, or is not supported for generateContent.";
-        error(404, "NOT_FOUND", message, "")
-    });
-    assert_eq!((response.await.unwrap().status(), calls.count()), (StatusCode::NOT_FOUND, 1));
+    let pool = pool(3);
+    let message = "models/gemini-9 is not found for API version v1beta, or is not supported for generateContent.";
+    let response = send(&pool, |_| error(404, "NOT_FOUND", message, "")).await.unwrap();
+    assert_eq!((response.status().as_u16(), attempts(&response).len()), (404, 1));
     assert_eq!(breakers(&pool), Vec::<String>::new());
 }
 
@@ -596,13 +526,8 @@ async fn given_request_keeps_what_is_derived() {
     for request in [&mut video, &mut large] {
         request.extensions_mut().insert(KeyRequest::default().wait(Duration::ZERO));
     }
-    let calls = Calls::default();
-    let counted = calls.clone();
-    let response = send_request(&pool, video, move |_| {
-        counted.next();
-        overloaded()
-    });
-    assert_eq!((response.await.unwrap().status(), calls.count()), (StatusCode::SERVICE_UNAVAILABLE, 1));
+    let response = send_request(&pool, video, |_| overloaded()).await.unwrap();
+    assert_eq!((response.status().as_u16(), attempts(&response).len()), (503, 1));
     send_request(&pool, large.clone(), |_| good()).await.unwrap();
     send_request(&pool, large, |_| good()).await.unwrap_err();
 }

@@ -40,9 +40,10 @@ async fn invalid_key_and_exhausted_key_are_skipped() {
 
 #[tokio::test]
 async fn refused_connection_is_a_transport_error() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    drop(listener);
+    // It has a port, but does not listen.
+    let closed = tokio::net::TcpSocket::new_v4().unwrap();
+    closed.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let url = format!("http://{}", closed.local_addr().unwrap());
     let pool = KeyPool::builder(Gemini::at(&url).unwrap()).key(Key::new("AIzaSy-simulated-000")).build().unwrap();
     let client: Client<_, ReplayBody<Body>> = Client::builder(TokioExecutor::new()).build_http();
     let error = KeyPoolLayer::new(&pool).layer(client).oneshot(ask("generateContent")).await.unwrap_err();

@@ -105,10 +105,6 @@ pub(crate) fn callers_fault() -> Answer {
 pub(crate) struct Calls(Arc<AtomicUsize>);
 
 impl Calls {
-    pub(crate) fn count(&self) -> usize {
-        self.0.load(Ordering::SeqCst)
-    }
-
     /// Adds one and returns the count before it.
     pub(crate) fn next(&self) -> usize {
         self.0.fetch_add(1, Ordering::SeqCst)

@@ -17,7 +17,7 @@ use tower_keypool::{
     },
 };
 
-use crate::support::{HOUR, M, NOON, builder, id, key, rate_for, secs, wall};
+use crate::support::{HOUR, M, NOON, builder, id, key, log, rate_for, secs, wall};
 
 type Answer = Box<dyn Fn(&ReserveRequest) -> Reserved + Send + Sync>;
 
@@ -898,9 +898,7 @@ async fn daily_limit_in_the_store_is_refused_at_once_and_soon_asked_again() {
 
 #[tokio::test(start_paused = true)]
 async fn failed_writes_are_not_hidden_by_reads() {
-    let (reader, writer) = std::io::pipe().unwrap();
-    let log = tracing_subscriber::fmt().with_ansi(false).with_writer(Mutex::new(writer)).finish();
-    let guard = tracing::subscriber::set_default(log);
+    let (log, guard) = log();
     let store = Scripted::granting();
     let pool = builder().key(key(0)).store(store.clone()).fail_open().open().await.unwrap();
     *store.0.is_read_only.lock().unwrap() = true;
@@ -916,7 +914,8 @@ async fn failed_writes_are_not_hidden_by_reads() {
     assert_eq!(pool.stats().unreserved, 3);
     drop((guard, pool));
     tokio::time::sleep(secs(1)).await;
-    let text = std::io::read_to_string(reader).unwrap();
+    let text = std::io::read_to_string(log).unwrap();
     let count = |part| text.matches(part).count();
-    assert_eq!((count("the store is unavailable"), count("the store is back pool=\"plain\"")), (1, 1), "{text}");
+    let back = r#""message":"the store is back","pool":"plain""#;
+    assert_eq!((count("the store is unavailable"), count(back)), (1, 1), "{text}");
 }

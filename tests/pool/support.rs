@@ -1,7 +1,8 @@
 //! A provider, pools with their own clocks, and failures to report.
 
 use std::{
-    sync::{Arc, OnceLock},
+    io::PipeReader,
+    sync::{Arc, Mutex, OnceLock},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -11,6 +12,10 @@ use tower_keypool::{
     Provider, Secret, Tier, Unavailable,
     pool::{BreakerState, KeyView, UnavailableReason},
     provider::{RequestInfo, SetModel},
+};
+use tracing::{
+    Dispatch,
+    subscriber::{DefaultGuard, NoSubscriber, set_default},
 };
 
 /// A model without limits in the table of the provider.
@@ -163,4 +168,13 @@ pub(crate) fn view(pool: &KeyPool, n: usize) -> KeyView {
 pub(crate) fn state(pool: &KeyPool, n: usize) -> BreakerState {
     let view = view(pool, n);
     view.breakers.first().map_or(BreakerState::Closed, |breaker| breaker.state)
+}
+
+/// Logs what this thread emits as JSON lines. Returns their reader, which ends when the rest is dropped.
+pub(crate) fn log() -> (PipeReader, (DefaultGuard, Dispatch)) {
+    // With only one subscriber, tracing caches that nobody listens to an event that another thread emits first.
+    let second = Dispatch::new(NoSubscriber::default());
+    let (reader, writer) = std::io::pipe().unwrap();
+    let log = tracing_subscriber::fmt().json().flatten_event(true).with_max_level(tracing::Level::TRACE);
+    (reader, (set_default(log.with_writer(Mutex::new(writer)).finish()), second))
 }

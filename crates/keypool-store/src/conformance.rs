@@ -172,8 +172,10 @@ async fn tokens_are_corrected(storage: &impl Storage) {
     refuse(&store, &key, request(600)).await;
     store.record(vec![used(&key, first, request(600), request(300))]).await.expect("kept");
     let second = grant(&store, &key, request(600)).await;
-    // A use above the reservation counts in full.
-    store.record(vec![used(&key, second, request(600), request(700))]).await.expect("kept");
+    // A use above the reservation counts in full, also if it grows.
+    for (before, after) in [(600, 650), (650, 700)] {
+        store.record(vec![used(&key, second, request(before), request(after))]).await.expect("kept");
+    }
     // No more fits, not even a request whose tokens are unknown.
     refuse(&store, &key, request(1)).await;
     refuse(&store, &key, request(0)).await;
@@ -216,13 +218,17 @@ async fn a_cost_over_the_limit_needs_an_empty_window(storage: &impl Storage) {
     assert_about(opens_in, MINUTE, slack(MINUTE));
     time.advance(opens_in);
     grant(&store, &key, request(101)).await;
+    let key = candidate("oversized-day", &Limits::new().tokens_per_day(100));
+    grant(&store, &key, request(5_000)).await;
+    refuse(&store, &key, request(0)).await;
 }
 
 async fn a_limit_of_zero_allows_nothing(storage: &impl Storage) {
     let store = storage.open().await;
-    let key = candidate("zero", &Limits::new().tokens_per_minute(0));
-    for tokens in [0, 1] {
-        assert!(refuse(&store, &key, request(tokens)).await >= Duration::from_secs(3_600));
+    for limits in [Limits::new().tokens_per_minute(0), Limits::new().per_minute(0)] {
+        for tokens in [0, 1] {
+            assert!(refuse(&store, &candidate("zero", &limits), request(tokens)).await >= Duration::from_secs(3_600));
+        }
     }
 }
 
@@ -278,11 +284,11 @@ async fn a_limit_that_is_learned_later_looks_back(storage: &impl Storage) {
     let learned = candidate("learned", &Limits::new().per_day(3));
     refuse(&store, &learned, request(0)).await;
     // A limit that one process knows counts the requests that other processes send without it.
-    let short = Limit { unit: Unit::Requests, span: Span::Sliding(Duration::from_secs(10)), amount: 1 };
+    let short = Limit { unit: Unit::Requests, span: Span::Sliding(Duration::from_secs(10)), amount: 2 };
     let (knows, does_not) = (candidate("half", &Limits::new().with(short)), candidate("half", &Limits::new()));
     grant(&store, &knows, request(0)).await;
-    refuse(&store, &knows, request(0)).await;
     grant(&store, &does_not, request(0)).await;
+    refuse(&store, &knows, request(0)).await;
 }
 
 async fn processes_share_a_window(storage: &impl Storage) {

@@ -16,7 +16,8 @@ use std::{
 
 use tempfile::TempDir;
 
-pub use wire::{Reply, send};
+pub use wire::Reply;
+use wire::send;
 
 /// Interval at which a server is polled.
 const STEP: Duration = Duration::from_millis(10);

@@ -43,7 +43,7 @@ impl Reply {
 ///
 /// # Errors
 /// If the server does not reply within 2 s.
-pub fn send(port: u16, words: &[&str]) -> io::Result<Reply> {
+pub(crate) fn send(port: u16, words: &[&str]) -> io::Result<Reply> {
     let timeout = Duration::from_secs(2);
     let mut stream = TcpStream::connect_timeout(&SocketAddr::from(([127, 0, 0, 1], port)), timeout)?;
     stream.set_read_timeout(Some(timeout))?;

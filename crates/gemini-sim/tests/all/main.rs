@@ -2,7 +2,6 @@
 
 mod access;
 mod caches;
-mod candidates;
 mod chat;
 mod client;
 mod faults;

@@ -1,8 +1,8 @@
-//! Models, tokens and embeddings.
+//! Models, tokens, embeddings and the end of a text.
 
 use std::time::Duration;
 
-use gemini_sim::{GeminiSim, Limits, Project};
+use gemini_sim::{AnswerText, GeminiSim, Limits, Project};
 use http::{Request, StatusCode};
 use http_body_util::Full;
 use serde_json::{Value, json};
@@ -98,4 +98,15 @@ async fn usage_grows_over_a_stream_to_the_total() {
     assert!(finished[..49].iter().all(Option::is_none));
     assert_eq!(finished[49].unwrap(), "STOP");
     assert!(!stream.text().contains("[DONE]"));
+}
+
+#[tokio::test]
+async fn stop_sequence_ends_the_text() {
+    let sim = GeminiSim::builder().key("k").answer(AnswerText::Fixed("one two three four".into())).build();
+    let mut request = prompt("hello");
+    request["generationConfig"] = json!({ "stopSequences": ["three"] });
+    let answer = post_json(&sim, &format!("/v1beta/models/{MODEL}:generateContent"), request).await.json();
+    let candidate = &answer["candidates"][0];
+    let found = (&candidate["finishReason"], &candidate["content"]["parts"][0]["text"]);
+    assert_eq!(found, (&json!("STOP"), &json!("one two ")));
 }

@@ -93,6 +93,7 @@ async fn contradictory_requests_are_refused_and_not_charged() {
         (with("generationConfig", json!({ "speechConfig": { "foo": 1 } })), "Unknown name \"foo\""),
         (with("generationConfig", json!({ "imageConfig": { "aspectRatio": 7 } })), "(TYPE_STRING), 7"),
         (with("generationConfig", json!({ "seed": 99_999_999_999_i64 })), "(TYPE_INT32), 99999999999"),
+        (with("generationConfig", json!({ "maxOutputTokens": 1.5 })), "(TYPE_INT32), 1.5"),
         (with("generationConfig", json!({ "presencePenalty": 5 })), "presence_penalty must be in the range"),
         (
             with("generationConfig", json!({ "thinkingConfig": { "thinkingBudget": -7 } })),

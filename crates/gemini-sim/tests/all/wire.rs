@@ -83,9 +83,12 @@ async fn shutdown_completes_open_responses() {
     let (mut parts, data) = request.into_parts();
     parts.uri = format!("{url}{}", parts.uri).parse().unwrap();
     let open = tokio::spawn(client.request(Request::from_parts(parts, data)));
-    while sim.report().total.arrivals == 0 {
-        tokio::task::yield_now().await;
-    }
+    let arrival = async {
+        while sim.report().total.arrivals == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), arrival).await.expect("the request arrives");
     let sim = sim.shutdown().await;
     assert_eq!(open.await.unwrap().unwrap().status(), 200);
     assert!(TcpStream::connect(&address).await.is_err());

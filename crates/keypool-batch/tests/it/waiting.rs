@@ -207,7 +207,7 @@ async fn run_without_any_key_ends() {
 }
 
 async fn until(run: &Run, what: &str) {
-    for _ in 0..200 {
+    for _ in 0..1_200 {
         if run.progress().waits_for.is_some_and(|waits_for| waits_for.contains(what)) {
             return;
         }
@@ -218,13 +218,15 @@ async fn until(run: &Run, what: &str) {
 
 #[tokio::test]
 async fn run_waits_for_an_unreachable_provider_and_shows_the_cause() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    drop(listener);
+    // It keeps the port, but does not listen.
+    let closed = tokio::net::TcpSocket::new_v4().unwrap();
+    closed.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = closed.local_addr().unwrap().port();
     let client = Client::new(&pool(&format!("http://127.0.0.1:{port}"), 3).build().unwrap());
     let run = Batch::new(&client, MODEL).start(tasks(20), sink()).unwrap();
     until(&run, &format!("waiting for the network: connection refused at 127.0.0.1:{port}; next try in ")).await;
     assert_eq!((run.progress().failed, run.progress().ok), (0, 0));
+    drop(closed);
     let sim = crate::keyed(GeminiSim::builder().port(port), 3, Limits::none()).start().await.unwrap();
     let summary = run.finish().await.unwrap();
     assert_eq!((summary.ok, summary.failed, &summary.outcome), (20, 0, &RunOutcome::Finished), "{summary}");

@@ -251,7 +251,7 @@ async fn empty_redis_serves_again_within_seconds_and_no_limit_is_exceeded() {
         report.over_limit
     );
     assert_eq!((report.over_limit, &counts["other"]), (0, &0.into()), "{counts}");
-    assert!(recovered < Duration::from_secs(5), "{recovered:?}");
+    assert!(recovered < Duration::from_secs(10), "{recovered:?}");
 }
 
 async fn redis_is_used_again_after_30_seconds_of_downtime() {
@@ -270,7 +270,7 @@ async fn redis_is_used_again_after_30_seconds_of_downtime() {
     let report = sim.report().total;
     println!("figure: redis away for 30 s: {recovered:?} until served, {} over a limit ({counts})", report.over_limit);
     assert_eq!((report.over_limit, &counts["other"]), (0, &0.into()), "{counts}");
-    assert!(recovered < Duration::from_secs(5), "{recovered:?}");
+    assert!(recovered < Duration::from_secs(10), "{recovered:?}");
 }
 
 async fn killed_processes_lose_no_count() {

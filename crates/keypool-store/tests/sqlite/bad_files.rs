@@ -208,7 +208,9 @@ async fn read_only_file_or_folder_is_refused_and_unchanged() {
             chmod(&entry.unwrap().path(), file_mode);
         }
         chmod(folder.path(), folder_mode);
-        let program = folder.path().with_extension("test");
+        let of_program = tempfile::tempdir().unwrap();
+        chmod(of_program.path(), 0o755);
+        let program = of_program.path().join("test");
         // A file that this process itself writes cannot run while a child of another test has it open.
         assert!(Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&program).status().unwrap().success());
         let mut child = Command::new(&program);
@@ -218,7 +220,6 @@ async fn read_only_file_or_folder_is_refused_and_unchanged() {
             child.uid(65_534).gid(65_534);
         }
         let output = child.output().unwrap();
-        fs::remove_file(&program).unwrap();
         chmod(folder.path(), 0o777);
         let stdout = String::from_utf8_lossy(&output.stdout);
         assert!(stdout.contains("kind ReadOnly: "), "{stdout}{}", String::from_utf8_lossy(&output.stderr));

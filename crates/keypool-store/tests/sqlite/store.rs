@@ -33,93 +33,6 @@ async fn window_refuses_until_it_opens() {
 }
 
 #[tokio::test]
-async fn first_candidate_with_room_is_granted() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Time::new(NOON).open(&folder.path().join("keypool.db"));
-    let (none, one) = (Limits::new().per_minute(0), Limits::new().per_minute(1));
-    reserve(&store, "b", &one).await;
-    let candidates = vec![candidate("a", &none), candidate("b", &one), candidate("c", &one), candidate("d", &one)];
-    let reserved = store.reserve(ReserveRequest { candidates, cost: one_request() }).await.unwrap();
-    assert_eq!(reserved.granted.unwrap().candidate, 2);
-    assert_eq!(reserved.opens_in, [Duration::from_secs(86_400), Duration::from_millis(61_250)]);
-}
-
-#[tokio::test]
-async fn tokens_are_corrected_and_cancelled_requests_are_released() {
-    let folder = tempfile::tempdir().unwrap();
-    let time = Time::new(NOON);
-    let store = time.open(&folder.path().join("keypool.db"));
-    let limits = Limits::new().per_minute(2).tokens_per_minute(100).per_day(2);
-    let cost = Amounts { requests: 1, input_tokens: 80, ..Amounts::default() };
-    let ask = || store.reserve(ReserveRequest { candidates: vec![candidate("a", &limits)], cost });
-    let at = ask().await.unwrap().granted.unwrap().at;
-    assert_eq!(ask().await.unwrap().granted, None);
-    let used = |used| {
-        let candidate = candidate("a", &limits);
-        let (key, project, model) = (candidate.key, candidate.project, candidate.model);
-        store.record(vec![Record::Used { key, project, model, at, reserved: cost, used }])
-    };
-    used(Amounts { input_tokens: 20, ..cost }).await.unwrap();
-    assert!(ask().await.unwrap().granted.is_some());
-    // The window holds 20 + 80 tokens. The first request is taken back completely.
-    let records = vec![Record::Used {
-        key: "key-a".into(),
-        project: "a".into(),
-        model: "model".into(),
-        at,
-        reserved: Amounts { input_tokens: 20, ..cost },
-        used: Amounts::default(),
-    }];
-    store.record(records).await.unwrap();
-    let records = store.load().await.unwrap().records;
-    assert_eq!((starts(&records), days(&records)), (1, 1));
-    assert!(ask().await.unwrap().granted.is_none());
-}
-
-#[tokio::test]
-async fn oversized_cost_is_granted_on_an_empty_window() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Time::new(NOON).open(&folder.path().join("keypool.db"));
-    let limits = Limits::new().tokens_per_minute(100).tokens_per_day(100);
-    let cost = Amounts { requests: 1, input_tokens: 500, ..Amounts::default() };
-    let ask = |limits: &Limits, cost| store.reserve(ReserveRequest { candidates: vec![candidate("a", limits)], cost });
-    assert!(ask(&limits, cost).await.unwrap().granted.is_some());
-    assert!(ask(&limits, cost).await.unwrap().granted.is_none());
-    assert!(ask(&limits, Amounts { input_tokens: 0, ..cost }).await.unwrap().granted.is_none());
-}
-
-#[tokio::test]
-async fn requests_within_30_s_after_midnight_count_for_both_days() {
-    let folder = tempfile::tempdir().unwrap();
-    // 30 s before midnight in California.
-    let midnight = NOON + 19 * 3_600_000;
-    let time = Time::new(midnight - 30_000);
-    let store = time.open(&folder.path().join("keypool.db"));
-    let limits = Limits::new().per_day(2);
-    assert_eq!(reserve(&store, "a", &limits).await.granted.unwrap().at.date, 20_619);
-    time.advance(Duration::from_secs(40));
-    assert_eq!(reserve(&store, "a", &limits).await.granted.unwrap().at.date, 20_620);
-    let refused = reserve(&store, "a", &limits).await;
-    assert_eq!((refused.granted, refused.opens_in), (None, vec![Duration::from_secs(20)]));
-    time.advance(Duration::from_secs(20));
-    assert!(reserve(&store, "a", &limits).await.granted.is_some());
-    let refused = reserve(&store, "a", &limits).await;
-    assert_eq!(refused.opens_in, [Duration::from_secs(86_400)]);
-}
-
-#[tokio::test]
-async fn request_usable_after_midnight_counts_for_both_days() {
-    let folder = tempfile::tempdir().unwrap();
-    let midnight = NOON + 19 * 3_600_000;
-    let time = Time::new(midnight - 500);
-    let store = time.open(&folder.path().join("keypool.db"));
-    let limits = Limits::new().per_day(1);
-    assert!(reserve(&store, "a", &limits).await.granted.is_some());
-    time.advance(Duration::from_secs(31));
-    assert_eq!(reserve(&store, "a", &limits).await.granted, None);
-}
-
-#[tokio::test]
 async fn unknown_zone_fails_only_its_request() {
     let folder = tempfile::tempdir().unwrap();
     let store = Time::new(NOON).open(&folder.path().join("keypool.db"));
@@ -151,37 +64,6 @@ fn records() -> Vec<Record> {
         Record::Limit { project: "a".into(), model: "model".into(), limit, learned_ms: NOON },
         Record::Project { key: "k-1".into(), project: "projects/1".into() },
     ]
-}
-
-#[tokio::test]
-async fn counts_and_records_survive_reopening() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("keypool.db");
-    let time = Time::new(NOON);
-    let limits = Limits::new().per_minute(3).per_day(3);
-    let store = time.open(&path);
-    for _ in 0..3 {
-        assert!(reserve(&store, "a", &limits).await.granted.is_some());
-    }
-    store.record(records()).await.unwrap();
-    drop(store);
-
-    let store = time.open(&path);
-    let loaded = store.load().await.unwrap();
-    assert_eq!(loaded.records[..4], records());
-    assert_eq!((loaded.now_ms, starts(&loaded.records), days(&loaded.records)), (NOON, 3, 3));
-    assert_eq!(reserve(&store, "a", &limits).await.granted, None);
-    drop(store);
-
-    time.advance(Duration::from_secs(62));
-    let store = time.open(&path);
-    let loaded = store.load().await.unwrap();
-    assert_eq!((starts(&loaded.records), days(&loaded.records)), (0, 3));
-    // The cooldown expired; the disabled key, the limit and the project stay.
-    assert_eq!(loaded.records.len(), 3 + 1);
-    time.advance(Duration::from_secs(86_400));
-    let loaded = store.load().await.unwrap();
-    assert_eq!(loaded.records[..2], [records()[0].clone(), records()[3].clone()]);
 }
 
 /// The first version also counted images.
@@ -233,37 +115,6 @@ async fn other_stores_read_the_last_record_of_each_target() {
     assert_eq!(other.load().await.unwrap().revision, second.revision);
     other.record(vec![closed.clone()]).await.unwrap();
     assert_eq!(one.changes(second.revision).await.unwrap().records, [closed]);
-}
-
-#[tokio::test]
-async fn stores_on_one_file_share_limits() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("keypool.db");
-    let time = Time::new(NOON);
-    let (one, other) = (time.open(&path), time.open(&path));
-    let limits = Limits::new().per_minute(5).per_day(7);
-    for store in [&one, &other, &one, &other, &other] {
-        assert!(reserve(store, "a", &limits).await.granted.is_some());
-    }
-    assert!(reserve(&one, "a", &limits).await.granted.is_none());
-    time.advance(Duration::from_secs(62));
-    for store in [&other, &one] {
-        assert!(reserve(store, "a", &limits).await.granted.is_some());
-    }
-    assert!(reserve(&other, "a", &limits).await.granted.is_none());
-}
-
-#[tokio::test]
-async fn limit_of_a_new_span_counts_all_requests_from_then_on() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Time::new(NOON).open(&folder.path().join("keypool.db"));
-    let limit = Limit { unit: Unit::Requests, span: Span::Sliding(Duration::from_secs(3_600)), amount: 3 };
-    let hourly = Limits::new().with(limit);
-    assert!(reserve(&store, "a", &hourly).await.granted.is_some());
-    for _ in 0..2 {
-        assert!(reserve(&store, "a", &Limits::new()).await.granted.is_some());
-    }
-    assert!(reserve(&store, "a", &hourly).await.granted.is_none());
 }
 
 #[tokio::test]

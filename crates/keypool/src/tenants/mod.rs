@@ -211,8 +211,9 @@ impl Tenants {
             after.insert(hash, Arc::new(tenant));
         }
         let keys: Vec<_> = after.values().map(|tenant| tenant.key()).collect();
-        // The pool would log that keys are added and removed.
-        let silent = tracing::Dispatch::none();
+        // The pool would log that keys are added and removed. `Dispatch::none()` is not registered: then tracing would
+        // cache that nobody listens to these events.
+        let silent = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
         tracing::dispatcher::with_default(&silent, || self.quota.replace_all(&keys))?;
         let own = hash(loaded.token.expose());
         if self.own.load().hash != own {

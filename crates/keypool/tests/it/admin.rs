@@ -400,7 +400,7 @@ async fn events_are_listed_and_streamed_as_sentences() {
     let stream = gateway.open(request(Method::GET, "/events/stream", &Value::Null)).await;
     let mut body = stream.into_body();
     gateway.post(GENERATE, &hello()).await;
-    let first = tokio::time::timeout(Duration::from_secs(10), body.frame()).await.expect("an event in time");
+    let first = tokio::time::timeout(Duration::from_secs(20), body.frame()).await.expect("an event in time");
     let first = first.expect("an event").expect("a frame").into_data().expect("data");
     let first = String::from_utf8_lossy(&first).into_owned();
     assert!(first.contains("\"sentence\":"), "{first}");
@@ -410,7 +410,7 @@ async fn events_are_listed_and_streamed_as_sentences() {
     let disabled = "key key-0 is disabled: a test x3".to_owned();
     let mut sentences = Vec::new();
     // The pool's events can arrive later than the responses to the requests that caused them.
-    for _ in 0..100 {
+    for _ in 0..400 {
         let list = get(&gateway, "/events").await;
         let sentence =
             |event: &Value| format!("{} x{}", event["sentence"].as_str().expect("a sentence"), event["count"]);

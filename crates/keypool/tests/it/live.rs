@@ -49,7 +49,7 @@ impl Client {
     }
 
     async fn next(&mut self) -> Message {
-        let next = timeout(Duration::from_secs(10), self.0.next()).await.expect("a message in time");
+        let next = timeout(Duration::from_secs(20), self.0.next()).await.expect("a message in time");
         next.expect("a message").expect("a message")
     }
 
@@ -281,7 +281,7 @@ async fn session_counts_as_a_connection() {
     let mut refused = TcpStream::connect(gateway.url.trim_start_matches("http://")).await.expect("a connection");
     let mut text = String::new();
     let read = refused.read_to_string(&mut text);
-    timeout(Duration::from_secs(5), read).await.expect("a response in time").expect("a response");
+    timeout(Duration::from_secs(20), read).await.expect("a response in time").expect("a response");
     assert!(text.starts_with("HTTP/1.1 503"), "{text}");
     drop(client);
 }

@@ -122,7 +122,7 @@ impl Gateway {
                 }
             });
         }
-        let url = listening.recv_timeout(Duration::from_secs(20)).unwrap_or_else(|_| {
+        let url = listening.recv_timeout(Duration::from_secs(60)).unwrap_or_else(|_| {
             let _ = child.kill();
             panic!("the program does not listen:\n{}", log.lock().expect("no panic"));
         });
