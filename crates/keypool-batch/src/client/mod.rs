@@ -125,9 +125,8 @@ impl Client {
     }
 
     /// Returns the same client with another wait and another maximum number of provider faults.
-    pub(crate) fn with(&self, wait: Duration, max_provider_faults: usize) -> Self {
-        let builder =
-            ClientBuilder { wait: Some(wait), max_provider_faults: Some(max_provider_faults), ..self.builder.clone() };
+    pub(crate) fn with(&self, wait: Duration, faults: usize) -> Self {
+        let builder = ClientBuilder { wait: Some(wait), max_provider_faults: Some(faults), ..self.builder.clone() };
         builder.over(self.transport.clone())
     }
 
