@@ -249,10 +249,11 @@ fn repeats_usage(end: &[u8], earlier: &[u8]) -> bool {
     const ALL: [&str; 4] =
         ["promptTokenCount", "candidatesTokenCount", "thoughtsTokenCount", "toolUsePromptTokenCount"];
     static COUNTS: LazyLock<[Finder<'static>; 4]> = LazyLock::new(|| ALL.map(Finder::new));
+    static OTHERS: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("_tokens\""));
     let number = |brace| memchr::memchr_iter(brace, end).count();
     number(b'}') == number(b'{') + 1
         && COUNTS.iter().all(|name| name.find(end).is_some() || name.find(earlier).is_none())
-        && memmem::find(earlier, b"_tokens\"").is_none()
+        && OTHERS.find(earlier).is_none()
 }
 
 /// Returns the place of a field at the end of a text whose start was dropped, and the field with those after it as an
