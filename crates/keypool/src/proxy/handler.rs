@@ -264,7 +264,7 @@ pub fn unreadable_error(head: &http::response::Parts) -> Option<ApiError> {
 
 /// Returns how long the client is willing to wait for a key.
 fn requested_wait(headers: &HeaderMap) -> Result<Option<Duration>, ApiError> {
-    let Some(wait) = headers.get("x-keypool-wait") else { return Ok(None) };
+    let Some(wait) = headers.get(headers::KEYPOOL_WAIT) else { return Ok(None) };
     let span = wait.to_str().ok().and_then(HumanDuration::parse);
     let wrong = || ApiError::bad_request("x-keypool-wait: expected seconds, or a time such as 500ms, 5s or 1m");
     Ok(Some(span.ok_or_else(wrong)?.0))
