@@ -5,12 +5,13 @@ use serde::Serialize;
 use tower_keypool::{Attempts, ErrorClass};
 
 /// The result of a request, by cause.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RequestResult {
     /// It was served.
     Good,
     /// The request was invalid: the caller must correct it. Or the caller left before the response.
+    #[default]
     Caller,
     /// No key was available in time.
     Unavailable,
