@@ -91,10 +91,6 @@ enum State<B> {
 }
 
 impl<B> ReplayBody<B> {
-    pub(super) fn empty() -> Self {
-        Self::collected(Bytes::new(), None)
-    }
-
     pub(super) fn collected(data: Bytes, trailers: Option<HeaderMap>) -> Self {
         Self(State::Collected { data, trailers: trailers.map(Box::new) })
     }

@@ -23,7 +23,7 @@ struct Inner {
 }
 
 impl CollectedBody {
-    /// Creates the extension for a service that collects bodies itself.
+    /// Creates the extension for a service that collects bodies itself. `ReplayLayer` then sends this data.
     pub fn new(data: Bytes) -> Self {
         Self(Arc::new(Inner { data, model: OnceLock::new() }))
     }

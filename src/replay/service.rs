@@ -5,11 +5,12 @@ use std::{
     task::{Context, Poll},
 };
 
+use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use super::{ReplayBody, ReplayFuture, TooLarge};
+use super::{CollectedBody, ReplayBody, ReplayFuture, TooLarge};
 use crate::{BoxError, Error};
 
 /// The service of [`ReplayLayer`](crate::ReplayLayer): collects request bodies.
@@ -41,8 +42,10 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        if request.body().is_end_stream() {
-            return ReplayFuture::calling(self.inner.call(request.map(|_| ReplayBody::empty())));
+        // A service above may have collected the body.
+        let collected = request.extensions().get::<CollectedBody>().map(|body| body.data().clone());
+        if let Some(data) = collected.or_else(|| request.body().is_end_stream().then(Bytes::new)) {
+            return ReplayFuture::calling(self.inner.call(request.map(|_| ReplayBody::collected(data, None))));
         }
         if request.body().size_hint().lower() > self.limit as u64 {
             let mut request = request.map(ReplayBody::streamed);

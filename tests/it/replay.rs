@@ -54,6 +54,15 @@ async fn body_of_one_frame_is_not_copied() {
 }
 
 #[tokio::test]
+async fn body_that_a_service_above_collected_is_not_read() {
+    let echo = service_fn(async |request: Sent<_>| Ok::<_, BoxError>(Response::new(request.into_body())));
+    let mut request = Request::new(frames(vec![data("read")]));
+    request.extensions_mut().insert(CollectedBody::new(Bytes::from_static(b"collected")));
+    let response = ReplayLayer::new().layer(echo).oneshot(request).await.unwrap();
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "collected");
+}
+
+#[tokio::test]
 async fn frames_and_trailers_are_collected() {
     let body = frames(vec![data("ab"), data(""), data("cde"), Frame::trailers(trailers())]);
     let request = received(5, body).await.unwrap();

@@ -1,16 +1,19 @@
 //! The state of a running gateway, and the path of a request through it: the list of layers in [`layered`].
 
-use std::{any::Any, convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use axum::{Router, extract::Request, middleware::from_fn_with_state, response::Response, routing::get};
+use axum::{Router, extract::Request, response::Response, routing::get};
+use futures_util::FutureExt;
 use http::{HeaderName, HeaderValue, StatusCode, Uri, header};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tower::{ServiceBuilder, util::BoxCloneSyncService};
-use tower_http::{
-    catch_panic::CatchPanicLayer,
-    cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer, ExposeHeaders},
+use tower::{
+    Service, ServiceBuilder, ServiceExt,
+    layer::layer_fn,
+    service_fn,
+    util::{BoxCloneSyncService, ServiceFn},
 };
+use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer, ExposeHeaders};
 use tower_keypool::Gemini;
 
 use crate::{
@@ -23,7 +26,7 @@ use crate::{
     metrics::{self, Metrics},
     middleware::{
         access_log::{self, Recent},
-        auth, host_guard,
+        host_guard,
     },
     proxy::{
         affinity::SessionAffinity, handler, models::Catalog, pools::Pools, resources::Resources, upstream::client_tls,
@@ -125,23 +128,36 @@ pub fn admin_pages(app: &AppState) -> Gateway {
 fn layered(app: &AppState, own_pages: Router<AppState>, is_proxy: bool) -> Gateway {
     let state = || AppState::clone(app);
     let service = ServiceBuilder::new()
-        .layer(from_fn_with_state(state(), access_log::log))
-        .layer(from_fn_with_state(state(), host_guard::guard))
-        .layer(CatchPanicLayer::custom(panicked))
+        .layer_fn(|next| step(state(), access_log::log, next))
+        .layer_fn(|next| step(state(), host_guard::guard, next))
+        .layer_fn(|next| step(state(), catch_panic, next))
         .option_layer((is_proxy && !app.settings().origins.is_empty()).then(|| cors(app)))
-        .option_layer(is_proxy.then(|| from_fn_with_state(state(), auth::authenticate)))
-        .option_layer(is_proxy.then(|| from_fn_with_state(state(), handler::proxy)))
+        .option_layer(is_proxy.then(|| layer_fn(|next| step(state(), handler::proxy, next))))
         .service(own_pages.fallback(not_found).with_state(state()));
     BoxCloneSyncService::new(service)
+}
+
+/// The layers below one.
+pub trait Next: Service<Request, Response = Response, Error = Infallible> {}
+impl<S: Service<Request, Response = Response, Error = Infallible>> Next for S {}
+
+/// Creates the service of a layer from its function, like axum's `from_fn`, but without boxes.
+fn step<N: Clone, F>(
+    app: AppState,
+    run: fn(AppState, Request, N) -> F,
+    next: N,
+) -> ServiceFn<impl Fn(Request) -> F + Clone> {
+    service_fn(move |request| run(app.clone(), request, next.clone()))
 }
 
 async fn not_found(uri: Uri) -> Response {
     ApiError::not_found(format!("the gateway has no path {}", uri.path())).into_response(Dialect::Gemini)
 }
 
-fn panicked(_: Box<dyn Any + Send>) -> Response {
-    ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error of the gateway: see its log")
-        .into_response(Dialect::Gemini)
+async fn catch_panic(_: AppState, request: Request, next: impl Next) -> Result<Response, Infallible> {
+    let error = ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error of the gateway: see its log");
+    let answer = AssertUnwindSafe(next.oneshot(request)).catch_unwind().await;
+    answer.unwrap_or_else(|_| Ok(error.into_response(Dialect::Gemini)))
 }
 
 /// Allows pages of the configured origins to read responses, except those of the gateway's own paths.

@@ -2,7 +2,6 @@
 
 use std::{
     collections::VecDeque,
-    net::SocketAddr,
     sync::{Mutex, PoisonError},
 };
 
@@ -24,6 +23,7 @@ use crate::{
     middleware::access_log::{RequestRecord, is_own_page},
     proxy::headers::is_by_proxy,
     request_result::RequestResult,
+    server::Peer,
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -34,9 +34,10 @@ struct RequestLabels {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ClassLabels {
-    /// `2xx`, `4xx` and so on.
-    class: String,
+    class: &'static str,
 }
+
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// Upper bounds of the histogram of seconds until the response head.
 const SECONDS: [f64; 12] = [0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
@@ -61,35 +62,23 @@ impl Default for Metrics {
     }
 }
 
-/// Counts a request as in progress until dropped; `None` for the gateway's own pages.
-pub struct InProgress(Option<Gauge>);
-
-impl Drop for InProgress {
-    fn drop(&mut self) {
-        if let Some(gauge) = &self.0 {
-            gauge.dec();
-        }
-    }
-}
-
 impl Metrics {
-    /// Counts a request as in progress until the returned guard is dropped, which is when its response starts.
-    pub fn begin(&self, path: &str) -> InProgress {
-        if is_own_page(path) {
-            return InProgress(None);
+    /// Counts a request as in progress until it is [`answered`](Self::answered).
+    pub fn arrived(&self, path: &str) {
+        if !is_own_page(path) {
+            self.in_progress.inc();
         }
-        self.in_progress.inc();
-        InProgress(Some(self.in_progress.clone()))
     }
 
     pub fn answered(&self, record: &RequestRecord) {
         if is_own_page(&record.path) {
             return;
         }
+        self.in_progress.dec();
         let labels = RequestLabels { status: record.status, tenant: record.tenant.clone().unwrap_or_default() };
         self.requests.get_or_create(&labels).inc();
-        let labels = ClassLabels { class: format!("{}xx", record.status / 100) };
-        self.seconds.get_or_create(&labels).observe(record.milliseconds as f64 / 1_000.0);
+        let class = CLASSES[usize::from(record.status / 100).clamp(1, 5) - 1];
+        self.seconds.get_or_create(&ClassLabels { class }).observe(record.milliseconds as f64 / 1_000.0);
         self.traffic.count(record.at_ms, record.result);
     }
 
@@ -166,14 +155,10 @@ const PER_KEY: usize = 1_000;
 
 /// Serves `/-/metrics`. Clients on other machines, or behind a proxy, need the gateway's token as `Authorization:
 /// Bearer`.
-pub async fn serve(
-    State(app): State<AppState>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    headers: HeaderMap,
-) -> Response {
+pub async fn serve(State(app): State<AppState>, ConnectInfo(peer): ConnectInfo<Peer>, headers: HeaderMap) -> Response {
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
     let proxied = headers.keys().any(is_by_proxy);
-    let is_local = peer.ip().to_canonical().is_loopback() && !proxied;
+    let is_local = peer.address.ip().to_canonical().is_loopback() && !proxied;
     let has_token = |token| app.tenants.find(token).is_some_and(|tenant| tenant.name.is_none());
     if !(is_local || bearer.is_some_and(has_token)) {
         let message = "the gateway's token is required for metrics: send it as Authorization: Bearer TOKEN\n";

@@ -1,16 +1,22 @@
 //! How requests ended.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
 use http::StatusCode;
 use serde::Serialize;
 use tower_keypool::{Attempts, ErrorClass};
 
 /// The result of a request, by cause.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RequestResult {
     /// It was served.
     Good,
     /// The request was invalid: the caller must correct it. Or the caller left before the response.
+    #[default]
     Caller,
     /// No key was available in time.
     Unavailable,
@@ -29,5 +35,19 @@ impl RequestResult {
             None if status == StatusCode::SERVICE_UNAVAILABLE => Self::Unavailable,
             _ => Self::Failed,
         }
+    }
+}
+
+/// Whether a request was sent with a key, perhaps more than once. It is an extension of the request.
+#[derive(Clone, Debug, Default)]
+pub struct Sent(Arc<AtomicBool>);
+
+impl Sent {
+    pub fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    pub fn get(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
     }
 }

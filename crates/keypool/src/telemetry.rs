@@ -1,5 +1,7 @@
 //! Logging.
 
+use std::io::{BufWriter, IsTerminal, stdout};
+
 use anyhow::Context;
 use tracing_appender::{non_blocking::WorkerGuard, rolling};
 use tracing_subscriber::{EnvFilter, field::MakeExt, fmt::format};
@@ -13,7 +15,8 @@ use crate::config::{Level, Loaded};
 pub fn start(loaded: &Loaded) -> anyhow::Result<WorkerGuard> {
     let log = &loaded.config.log;
     let (writer, guard) = match &log.directory {
-        None => tracing_appender::non_blocking(std::io::stdout()),
+        // The buffer is flushed whenever no line waits.
+        None => tracing_appender::non_blocking(BufWriter::new(stdout())),
         Some(folder) => {
             let folder = loaded.folder().join(folder);
             // Otherwise the appender prints an error about a missing folder.
@@ -25,7 +28,7 @@ pub fn start(loaded: &Loaded) -> anyhow::Result<WorkerGuard> {
                 .max_log_files(log.keep)
                 .build(&folder)
                 .with_context(|| format!("log.directory: {}", folder.display()))?;
-            tracing_appender::non_blocking(files)
+            tracing_appender::non_blocking(BufWriter::new(files))
         }
     };
     let filter = match log.level {
@@ -41,16 +44,12 @@ pub fn start(loaded: &Loaded) -> anyhow::Result<WorkerGuard> {
     if loaded.is_json_log() {
         builder.json().flatten_event(true).with_current_span(false).init();
     } else {
-        use std::io::IsTerminal;
         // The default styles each name, which costs time even without colors.
         let fields = format::debug_fn(|writer, field, value| match field.name() {
             "message" => writer.write_str(&format!("{value:?}").replace(|c: char| c.is_control() && c != '\n', " ")),
             name => write!(writer, "{name}={value:?}"),
         });
-        builder
-            .fmt_fields(fields.delimited(" "))
-            .with_ansi(log.directory.is_none() && std::io::stdout().is_terminal())
-            .init();
+        builder.fmt_fields(fields.delimited(" ")).with_ansi(log.directory.is_none() && stdout().is_terminal()).init();
     }
     Ok(guard)
 }

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     fmt,
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -26,8 +26,7 @@ use crate::{
     config::{TokenHash, hash},
     dialect::Dialect,
     error::ApiError,
-    middleware::host_guard::LocalAddress,
-    server,
+    server::{self, Peer},
 };
 
 /// Lifetime of a session.
@@ -124,12 +123,12 @@ pub fn token_hash(app: &App) -> Option<TokenHash> {
 /// Passes on requests of administrators, with the [`Administrator`] in the request's extensions. Refuses all others.
 pub async fn authorize(
     State(app): State<AppState>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
     request: Request,
     next: Next,
 ) -> Response {
     let (mut head, body) = request.into_parts();
-    let admitted = match admit(&app, peer, &head).await {
+    let admitted = match admit(&app, &peer, &head).await {
         Ok(administrator) => administrator,
         Err(error) => return no_store(error.into_response(Dialect::Gemini)),
     };
@@ -137,7 +136,7 @@ pub async fn authorize(
     no_store(next.run(Request::from_parts(head, body)).await)
 }
 
-async fn admit(app: &App, peer: SocketAddr, head: &Parts) -> Result<Administrator, ApiError> {
+async fn admit(app: &App, peer: &Peer, head: &Parts) -> Result<Administrator, ApiError> {
     let Some(expected) = token_hash(app) else { return Err(off()) };
     let headers = &head.headers;
     let origin = is_own_origin(headers, &head.uri);
@@ -148,7 +147,7 @@ async fn admit(app: &App, peer: SocketAddr, head: &Parts) -> Result<Administrato
         check(app, peer, &token, &expected).await?;
         return Ok(Administrator::Token);
     }
-    let session = session(headers, head.extensions.get::<LocalAddress>());
+    let session = session(headers, peer);
     let Some(session) = session.filter(|session| app.admin.sessions.is_valid(session, &expected)) else {
         let message = "the admin token is missing: send it as x-keypool-admin or Authorization: Bearer, or log in";
         return Err(ApiError::new(StatusCode::UNAUTHORIZED, message));
@@ -160,8 +159,8 @@ async fn admit(app: &App, peer: SocketAddr, head: &Parts) -> Result<Administrato
 }
 
 /// Checks a token against the admin token, with a rate limit for wrong tokens.
-async fn check(app: &App, peer: SocketAddr, token: &str, expected: &TokenHash) -> Result<(), ApiError> {
-    let address = server::network(peer.ip());
+async fn check(app: &App, peer: &Peer, token: &str, expected: &TokenHash) -> Result<(), ApiError> {
+    let address = server::network(peer.address.ip());
     if !app.admin.sessions.may_try(address) {
         let message = "this address sent too many wrong admin tokens: try again in a minute";
         return Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, message).retry_after(Some(MINUTE)));
@@ -198,12 +197,12 @@ fn is_own_origin(headers: &HeaderMap, uri: &http::Uri) -> Option<bool> {
 /// The start of the session cookie's name. The port follows, since browsers share cookies between ports of a host.
 pub const COOKIE: &str = "keypool-admin-";
 
-fn cookie_name(local: Option<&LocalAddress>) -> String {
-    format!("{COOKIE}{}", local.map_or(0, |local| local.0.port()))
+fn cookie_name(peer: &Peer) -> String {
+    format!("{COOKIE}{}", peer.local.port())
 }
 
-fn session(headers: &HeaderMap, local: Option<&LocalAddress>) -> Option<TokenHash> {
-    let name = cookie_name(local);
+fn session(headers: &HeaderMap, peer: &Peer) -> Option<TokenHash> {
+    let name = cookie_name(peer);
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut pairs = cookies.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
     pairs.find(|(found, _)| *found == name).map(|(_, value)| hash(value))
@@ -225,8 +224,7 @@ pub struct Login {
 ))]
 pub async fn login(
     State(app): State<AppState>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    Extension(local): Extension<LocalAddress>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
     uri: http::Uri,
     headers: HeaderMap,
     Body(login): Body<Login>,
@@ -235,10 +233,10 @@ pub async fn login(
     if is_own_origin(&headers, &uri) == Some(false) {
         return Err(ApiError::new(StatusCode::FORBIDDEN, "a login from a page of another origin is refused"));
     }
-    check(&app, peer, login.token.trim(), &expected).await?;
+    check(&app, &peer, login.token.trim(), &expected).await?;
     let value = app.admin.sessions.begin(expected);
-    tracing::info!(address = %peer.ip(), "an administrator logged in");
-    Ok(with_cookie(&app, &local, &value, SESSION))
+    tracing::info!(address = %peer.address.ip(), "an administrator logged in");
+    Ok(with_cookie(&app, &peer, &value, SESSION))
 }
 
 /// Ends the session
@@ -246,17 +244,17 @@ pub async fn login(
 pub async fn logout(
     State(app): State<AppState>,
     Extension(administrator): Extension<Administrator>,
-    Extension(local): Extension<LocalAddress>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
 ) -> Response {
     if let Administrator::Session(session) = administrator {
         app.admin.sessions.end(&session);
     }
-    with_cookie(&app, &local, "", Duration::ZERO)
+    with_cookie(&app, &peer, "", Duration::ZERO)
 }
 
-fn with_cookie(app: &App, local: &LocalAddress, value: &str, age: Duration) -> Response {
+fn with_cookie(app: &App, peer: &Peer, value: &str, age: Duration) -> Response {
     let secure = if app.started.config.gateway.tls_cert_file.is_some() { "; Secure" } else { "" };
-    let name = cookie_name(Some(local));
+    let name = cookie_name(peer);
     let cookie = format!("{name}={value}; HttpOnly; SameSite=Strict; Path=/-/; Max-Age={}{secure}", age.as_secs());
     let mut response = StatusCode::NO_CONTENT.into_response();
     let mut cookie = HeaderValue::try_from(cookie).expect("letters, digits and signs");

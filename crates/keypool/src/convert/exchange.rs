@@ -112,7 +112,7 @@ impl<'a> Caller<'a> {
         *request.uri_mut() = native.path.parse().map_err(|_| ApiError::bad_request("the model's name is not valid"))?;
         let head = request.headers_mut();
         head.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        for name in [HeaderName::from_static("x-keypool-wait"), header::USER_AGENT] {
+        for name in [headers::KEYPOOL_WAIT, header::USER_AGENT] {
             if let Some(value) = self.incoming.head.headers.get(&name) {
                 head.insert(name, value.clone());
             }

@@ -2,28 +2,22 @@
 
 use std::{
     collections::VecDeque,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    convert::Infallible,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use axum::{
-    extract::{Request, State},
-    middleware::Next,
-    response::Response,
-};
-use http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
+use axum::{extract::Request, response::Response};
+use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 use tokio::time::Instant;
+use tower::ServiceExt;
 use tower_keypool::{Attempts, Failure, Lease};
 
 use crate::{
-    app::{App, AppState},
+    app::{AppState, Next},
     error::Cause,
-    metrics::InProgress,
-    request_result::RequestResult,
+    request_result::{RequestResult, Sent},
     tenants::Tenant,
 };
 
@@ -35,7 +29,7 @@ const MAX_TEXT: usize = 1_000;
 const MAX_ID: usize = 128;
 
 /// A request, with its result and its attempts.
-#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, Default, Serialize, utoipa::ToSchema)]
 pub struct RequestRecord {
     /// The value of its header `x-request-id`.
     pub id: String,
@@ -106,67 +100,52 @@ pub fn is_own_page(path: &str) -> bool {
     path.starts_with("/-/") || matches!(path, "/" | "/health" | "/healthz" | "/livez" | "/readyz")
 }
 
-/// Logs a request when its response starts, or when the client leaves before.
-pub async fn log(State(app): State<AppState>, mut request: Request, next: Next) -> Response {
-    let entry = Entry::begin(&app, &mut request);
-    entry.end(next.run(request).await)
-}
-
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Anthropic clients read the id from this header.
+const ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+/// OpenAI's support asks for the provider's own id.
 const UPSTREAM_REQUEST_ID: HeaderName = HeaderName::from_static("x-upstream-request-id");
 
 /// The status of a request whose client left before the response. Only logs have it; nginx uses the same number.
 const CLIENT_LEFT: u16 = 499;
 
-/// The log entry of a request whose response has not started. If it is dropped before, the client has left.
-struct Entry {
-    app: AppState,
-    begun: Option<Begun>,
+/// Logs a request when its response starts, or when the client leaves before.
+pub async fn log(app: AppState, mut request: Request, next: impl Next) -> Result<Response, Infallible> {
+    let entry = Entry::begin(app, &mut request);
+    Ok(entry.end(next.oneshot(request).await?))
 }
 
-struct Begun {
+/// The log entry of a request. When it is dropped, the request is logged, counted and kept.
+struct Entry {
+    app: AppState,
     arrived: Instant,
-    method: Method,
-    uri: Uri,
-    is_anthropic: bool,
-    #[expect(dead_code, reason = "held")]
-    in_progress: InProgress,
     progress: Progress,
 }
 
-/// What is known of a request before its response. It is an extension of the request.
+/// What is known of a request so far. It is an extension of the request.
 #[derive(Clone)]
-pub struct Progress(Arc<Shared>);
-
-struct Shared {
+pub struct Progress {
     id: HeaderValue,
-    /// Whether the request was sent with a key.
-    has_attempts: AtomicBool,
-    known: Mutex<Known>,
-}
-
-#[derive(Default)]
-struct Known {
-    tenant: Option<Arc<Tenant>>,
-    attempts: Vec<AttemptRecord>,
+    sent: Sent,
+    record: Arc<Mutex<RequestRecord>>,
 }
 
 impl Progress {
     /// Returns the `x-request-id`.
     pub fn id(&self) -> &str {
-        self.0.id.to_str().unwrap_or_default()
+        self.id.to_str().unwrap_or_default()
     }
 
     /// Records the tenant of the request.
-    pub fn authenticated(&self, tenant: &Arc<Tenant>) {
-        self.known().tenant = Some(Arc::clone(tenant));
+    pub fn authenticated(&self, tenant: &Tenant) {
+        self.record().tenant = tenant.name.as_deref().map(str::to_owned);
     }
 
     /// Records that the request is sent with a key.
     pub fn begin_attempt(&self, lease: &Lease) -> Attempting {
-        self.0.has_attempts.store(true, Ordering::Relaxed);
-        let mut known = self.known();
-        known.attempts.push(AttemptRecord {
+        self.sent.set();
+        let mut record = self.record();
+        record.attempts.push(AttemptRecord {
             key: lease.key().to_string(),
             project: lease.project().to_owned(),
             model: lease.model().map(short),
@@ -175,12 +154,7 @@ impl Progress {
             message: None,
             milliseconds: 0,
         });
-        Attempting { progress: self.clone(), begun: Instant::now(), at: known.attempts.len() - 1 }
-    }
-
-    /// Reports whether the request was sent with a key.
-    pub fn has_attempts(&self) -> bool {
-        self.0.has_attempts.load(Ordering::Relaxed)
+        Attempting { progress: self.clone(), begun: Instant::now(), at: record.attempts.len() - 1 }
     }
 
     /// Logs that the response of the last attempt broke off after its head was passed on.
@@ -192,8 +166,8 @@ impl Progress {
         tracing::info!(request = self.id(), key, project, model, class, error, "attempt failed");
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn record(&self) -> MutexGuard<'_, RequestRecord> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -206,21 +180,24 @@ pub struct Attempting {
 
 impl Drop for Attempting {
     fn drop(&mut self) {
-        self.progress.known().attempts[self.at].milliseconds = milliseconds(self.begun.elapsed());
+        if let Some(attempt) = self.progress.record().attempts.get_mut(self.at) {
+            attempt.milliseconds = milliseconds(self.begun.elapsed());
+        }
     }
 }
 
 impl Attempting {
     /// Records the head of the response or the error of the connection.
     pub fn end(self, result: Result<StatusCode, &(dyn std::error::Error + 'static)>) {
-        let record = &mut self.progress.known().attempts[self.at];
+        let mut record = self.progress.record();
+        let Some(attempt) = record.attempts.get_mut(self.at) else { return };
         match result {
             Ok(status) if !status.is_client_error() && !status.is_server_error() => {}
-            Ok(status) => (record.class, record.status) = (Some("failed"), Some(status.as_u16())),
+            Ok(status) => (attempt.class, attempt.status) = (Some("failed"), Some(status.as_u16())),
             Err(error) => {
                 let failure = Failure::from_transport(error);
-                record.class = Some(failure.class().as_str());
-                record.message = failure.message().map(short);
+                attempt.class = Some(failure.class().as_str());
+                attempt.message = failure.message().map(short);
             }
         }
     }
@@ -229,90 +206,59 @@ impl Attempting {
 impl Entry {
     /// Starts the entry of a request. Its `x-request-id` is kept; without one, or with one of more than 128 bytes, it gets
     /// a random id.
-    fn begin(app: &AppState, request: &mut Request) -> Self {
+    fn begin(app: AppState, request: &mut Request) -> Self {
         let given = request.headers().get(REQUEST_ID).filter(|id| id.len() <= MAX_ID).cloned();
         let random = || HeaderValue::try_from(format!("{:016x}", fastrand::u64(..))).expect("digits");
         let id = given.unwrap_or_else(random);
-        let progress = Progress(Arc::new(Shared { id, has_attempts: AtomicBool::new(false), known: Mutex::default() }));
-        request.extensions_mut().insert(progress.clone());
-        let begun = Begun {
-            arrived: Instant::now(),
-            method: request.method().clone(),
-            uri: request.uri().clone(),
-            is_anthropic: ["anthropic-version", "x-api-key"].iter().any(|name| request.headers().contains_key(*name)),
-            in_progress: app.metrics.begin(request.uri().path()),
-            progress,
+        app.metrics.arrived(request.uri().path());
+        let record = RequestRecord {
+            id: id.to_str().unwrap_or_default().to_owned(),
+            method: short(request.method().as_str()),
+            path: short(request.uri().path()),
+            status: CLIENT_LEFT,
+            ..RequestRecord::default()
         };
-        Self { app: Arc::clone(app), begun: Some(begun) }
+        let progress = Progress { id, sent: Sent::default(), record: Arc::new(Mutex::new(record)) };
+        request.extensions_mut().insert(progress.sent.clone());
+        request.extensions_mut().insert(progress.clone());
+        Self { app, arrived: Instant::now(), progress }
     }
 
-    /// Logs, counts and keeps the request when its response starts, and adds the `x-request-id`.
-    fn end(mut self, mut response: Response) -> Response {
-        let Some(begun) = self.begun.take() else { return response };
+    /// Records the response, and adds the `x-request-id`.
+    fn end(self, mut response: Response) -> Response {
         let extensions = response.extensions_mut();
         let attempts = extensions.remove::<Attempts>().unwrap_or_default();
         let cause = extensions.remove::<Cause>().map(|cause| short(&cause.0));
-        let record = RequestRecord {
-            cause,
-            result: RequestResult::of(response.status(), &attempts),
-            status: response.status().as_u16(),
-            attempts: attempts.iter().map(attempt).collect(),
-            ..begun.record()
-        };
-        let id = &begun.progress.0.id;
-        if begun.is_anthropic || record.path.contains("/messages") {
-            // Anthropic clients read the id from this header.
-            response.headers_mut().entry("request-id").or_insert(id.clone());
-        }
+        let mut record = self.progress.record();
+        record.cause = cause;
+        record.status = response.status().as_u16();
+        record.result = RequestResult::of(response.status(), &attempts);
+        record.attempts = attempts.iter().map(attempt).collect();
+        drop(record);
+        let id = &self.progress.id;
+        response.headers_mut().entry(ANTHROPIC_REQUEST_ID).or_insert_with(|| id.clone());
         if let Some(theirs) = response.headers_mut().insert(REQUEST_ID, id.clone()) {
-            // OpenAI's support asks for it.
             response.headers_mut().insert(UPSTREAM_REQUEST_ID, theirs);
         }
-        drop(begun);
-        keep(&self.app, record);
         response
     }
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        let Some(begun) = self.begun.take() else { return };
-        let attempts = begun.progress.known().attempts.clone();
-        let cause = if self.app.shutdown.is_cancelled() {
-            "the gateway shut down, or the client left, before the response"
-        } else {
-            "the client left before the response"
-        };
-        let record = RequestRecord { cause: Some(cause.to_owned()), attempts, ..begun.record() };
-        drop(begun);
-        keep(&self.app, record);
-    }
-}
-
-impl Begun {
-    /// Returns the record of a request without a response.
-    fn record(&self) -> RequestRecord {
-        RequestRecord {
-            id: self.progress.id().to_owned(),
-            at_ms: jiff::Timestamp::now().as_millisecond(),
-            method: short(self.method.as_str()),
-            path: short(self.uri.path()),
-            tenant: self.progress.known().tenant.as_ref().and_then(|tenant| Some(tenant.name.as_ref()?.to_string())),
-            status: CLIENT_LEFT,
-            milliseconds: milliseconds(self.arrived.elapsed()),
-            result: RequestResult::Caller,
-            cause: None,
-            attempts: Vec::new(),
+        let mut record = std::mem::take(&mut *self.progress.record());
+        record.at_ms = jiff::Timestamp::now().as_millisecond();
+        record.milliseconds = milliseconds(self.arrived.elapsed());
+        if record.status == CLIENT_LEFT {
+            let is_shut_down = self.app.shutdown.is_cancelled();
+            let what = if is_shut_down { "the gateway shut down, or the client left," } else { "the client left" };
+            record.cause = Some(format!("{what} before the response"));
         }
-    }
-}
-
-/// Logs, counts and keeps a request.
-fn keep(app: &App, record: RequestRecord) {
-    write(&record);
-    app.metrics.answered(&record);
-    if !is_own_page(&record.path) {
-        app.recent.push(record);
+        self.app.metrics.answered(&record);
+        write(&record);
+        if !is_own_page(&record.path) {
+            self.app.recent.push(record);
+        }
     }
 }
 

@@ -2,11 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::{
-    extract::{Request, State},
-    middleware::Next,
-    response::Response,
-};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderName, HeaderValue, StatusCode, header, request::Parts};
 
@@ -14,7 +9,7 @@ use crate::{
     app::AppState,
     dialect::Dialect,
     error::ApiError,
-    middleware::access_log::{Progress, is_own_page},
+    middleware::access_log::Progress,
     proxy::{
         query,
         route::{Endpoint, PathTarget, Route, decoded},
@@ -23,32 +18,12 @@ use crate::{
     tenants::Tenant,
 };
 
-/// The [`Route`] and the [`Tenant`] of a request. It is an extension of the request.
-#[derive(Clone)]
-pub struct Authenticated {
-    pub route: Route,
-    pub tenant: Arc<Tenant>,
-}
-
-/// Authenticates a request to an API. The gateway's own pages have other credentials, or none.
-pub async fn authenticate(State(app): State<AppState>, request: Request, next: Next) -> Response {
-    if is_own_page(request.uri().path()) {
-        return next.run(request).await;
-    }
-    let (mut head, body) = request.into_parts();
-    match identified(&app, &mut head).await {
-        Ok(authenticated) => head.extensions.insert(authenticated),
-        Err((dialect, error)) => return error.into_response(dialect),
-    };
-    next.run(Request::from_parts(head, body)).await
-}
-
 /// Finds the route and the tenant of a request, and removes other copies of the tenant's token from its head.
 ///
 /// # Errors
 /// 404 for a path of no API, 401 without a valid token, and 503 if the owner of an upload cannot be looked up; each
 /// with the dialect of the response.
-async fn identified(app: &AppState, head: &mut Parts) -> Result<Authenticated, (Dialect, ApiError)> {
+pub async fn authenticate(app: &AppState, head: &mut Parts) -> Result<(Route, Arc<Tenant>), (Dialect, ApiError)> {
     let mut route = Route::of(head)?;
     let named = if let PathTarget::Named(name) = &route.target { app.pools.named(name) } else { None };
     // Only Gemini's API has clients of other dialects: the header decides nothing about other APIs.
@@ -76,7 +51,7 @@ async fn identified(app: &AppState, head: &mut Parts) -> Result<Authenticated, (
     if let Some(progress) = head.extensions.get::<Progress>() {
         progress.authenticated(&tenant);
     }
-    Ok(Authenticated { route, tenant })
+    Ok((route, tenant))
 }
 
 fn unauthorized() -> ApiError {

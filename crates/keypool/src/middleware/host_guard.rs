@@ -1,40 +1,44 @@
 //! Refuses requests of foreign web pages: a page of any site can reach addresses of this machine. Also refuses requests
 //! that a provider could read differently from the gateway.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{convert::Infallible, net::IpAddr};
 
 use axum::{
-    extract::{Request, State},
-    middleware::Next,
+    extract::{ConnectInfo, Request},
     response::Response,
 };
 use http::{HeaderName, StatusCode, header, request::Parts};
+use tower::ServiceExt;
 
 use super::auth;
-use crate::{app::AppState, error::ApiError, proxy::route::decoded};
-
-/// The local address of a connection.
-#[derive(Clone, Copy, Debug)]
-pub struct LocalAddress(pub SocketAddr);
+use crate::{
+    app::{AppState, Next},
+    error::ApiError,
+    proxy::route::decoded,
+    server::Peer,
+};
 
 /// Refuses a request that is ambiguous, that names a host which is not ours (DNS rebinding), or that a web page of an
 /// origin which is not configured sent.
-pub async fn guard(State(app): State<AppState>, request: Request, next: Next) -> Response {
+pub async fn guard(app: AppState, request: Request, next: impl Next) -> Result<Response, Infallible> {
     let (head, body) = request.into_parts();
+    let local = head.extensions.get::<ConnectInfo<Peer>>().map(|peer| peer.0.local.ip());
     let (hosts, origins) = (&app.settings().hosts, &app.settings().origins);
-    let refused = ambiguity(&head).map(ApiError::bad_request).or_else(|| refusal(&head, hosts, origins));
+    let refused = ambiguity(&head).map(ApiError::bad_request).or_else(|| refusal(&head, local, hosts, origins));
     match refused {
-        Some(error) => error.into_response(auth::dialect(&head)),
-        None => next.run(Request::from_parts(head, body)).await,
+        Some(error) => Ok(error.into_response(auth::dialect(&head))),
+        None => next.oneshot(Request::from_parts(head, body)).await,
     }
 }
 
 /// Headers by which Google replaces the method of a request.
-const OVERRIDES: [HeaderName; 3] = [
+static OVERRIDES: [HeaderName; 3] = [
     HeaderName::from_static("x-http-method-override"),
     HeaderName::from_static("x-http-method"),
     HeaderName::from_static("x-method-override"),
 ];
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Returns the problem of a request that can be understood in two ways.
 fn ambiguity(Parts { headers, uri, .. }: &Parts) -> Option<String> {
@@ -69,9 +73,8 @@ fn ambiguity(Parts { headers, uri, .. }: &Parts) -> Option<String> {
     })
 }
 
-fn refusal(head: &Parts, hosts: &[String], origins: &[String]) -> Option<ApiError> {
+fn refusal(head: &Parts, local: Option<IpAddr>, hosts: &[String], origins: &[String]) -> Option<ApiError> {
     let text = |name| head.headers.get(name).map(|value| value.to_str().unwrap_or("(not text)"));
-    let local = head.extensions.get::<LocalAddress>().map(|local| local.0.ip());
     let host = head.uri.authority().map(http::uri::Authority::as_str).or_else(|| text(header::HOST))?;
     if !is_ours(host, local, hosts) {
         let message = format!("this gateway is not called {}: start it with --host NAME to add a name", name_of(host));
@@ -83,7 +86,7 @@ fn refusal(head: &Parts, hosts: &[String], origins: &[String]) -> Option<ApiErro
             let message = "requests from web pages of other origins are refused: add this origin to [gateway] origins";
             Some(ApiError::new(StatusCode::FORBIDDEN, message))
         }
-        None if text(HeaderName::from_static("sec-fetch-site")) == Some("cross-site") => {
+        None if text(SEC_FETCH_SITE) == Some("cross-site") => {
             Some(ApiError::new(StatusCode::FORBIDDEN, "requests from web pages of other sites are refused"))
         }
         _ => None,
@@ -160,10 +163,9 @@ mod tests {
         if let Some(origin) = origin {
             head.headers.insert(header::ORIGIN, origin.parse().expect("a value"));
         }
-        head.extensions.insert(LocalAddress("192.0.2.7:5000".parse().expect("an address")));
         let hosts = ["pool.example:443", "fd00::1", "[fd00::2]:5000", "198.51.100.1"].map(str::to_owned);
         let (hosts, origins) = (hosts, ["app://obsidian.md".to_owned()]);
-        refusal(&head, &hosts, &origins).map(|error| error.status)
+        refusal(&head, "192.0.2.7".parse().ok(), &hosts, &origins).map(|error| error.status)
     }
 
     #[test]

@@ -43,7 +43,9 @@ pub async fn collect(mut body: Body, limit: usize, timeout: Duration) -> Result<
     }
     let mut first = Bytes::new();
     let mut rest: Option<BytesMut> = None;
-    while let Some(frame) = next(&mut body, timeout).await? {
+    while !body.is_end_stream()
+        && let Some(frame) = next(&mut body, timeout).await?
+    {
         let Ok(data) = frame.into_data() else { continue };
         if first.is_empty() && rest.is_none() {
             first = data;

@@ -1,17 +1,13 @@
 //! The path of one request, in the order of its steps.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use axum::{
-    body::Body,
-    extract::{Request, State},
-    middleware::Next,
-    response::Response,
-};
+use axum::{body::Body, extract::Request, response::Response};
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, Uri, header, request::Parts, uri::PathAndQuery};
 use http_body::Body as HttpBody;
 use http_body_util::BodyExt;
+use tower::ServiceExt;
 use tower_keypool::{
     Affinity, Attempts, BoxError, Error, KeyRequest, KeyRotationLayer, Provider as _, cooldown, provider::ModelIn,
 };
@@ -27,12 +23,15 @@ use super::{
     uploads, websocket,
 };
 use crate::{
-    app::AppState,
+    app::{AppState, Next},
     config::HumanDuration,
     convert,
     dialect::Dialect,
     error::ApiError,
-    middleware::{access_log::Progress, auth::Authenticated},
+    middleware::{
+        access_log::{Progress, is_own_page},
+        auth,
+    },
     request_result::RequestResult,
     tenants::Tenant,
 };
@@ -49,11 +48,15 @@ pub struct Incoming {
     pub model: Option<String>,
 }
 
-/// Handles an authenticated request. Requests for the gateway's own pages are not authenticated.
-pub async fn proxy(State(app): State<AppState>, request: Request, next: Next) -> Response {
+/// Authenticates and handles a request to an API. The gateway's own pages have other credentials, or none.
+pub async fn proxy(app: AppState, request: Request, next: impl Next) -> Result<Response, Infallible> {
+    if is_own_page(request.uri().path()) {
+        return next.oneshot(request).await;
+    }
     let (mut head, body) = request.into_parts();
-    let Some(Authenticated { route, tenant }) = head.extensions.remove() else {
-        return next.run(Request::from_parts(head, body)).await;
+    let (route, tenant) = match auth::authenticate(&app, &mut head).await {
+        Ok(authenticated) => authenticated,
+        Err((dialect, error)) => return Ok(error.into_response(dialect)),
     };
     let dialect = route.dialect;
     let response = if route.endpoint == Endpoint::Live {
@@ -63,9 +66,10 @@ pub async fn proxy(State(app): State<AppState>, request: Request, next: Next) ->
         let message = "only the Live API (/ws/…) uses WebSockets here: send plain HTTP requests";
         Err(ApiError::new(StatusCode::UPGRADE_REQUIRED, message))
     } else {
-        serve(&app, route, tenant, head, body).await
+        // Boxed to keep the futures of the layers small.
+        Box::pin(serve(&app, route, tenant, head, body)).await
     };
-    response.unwrap_or_else(|error| error.into_response(dialect))
+    Ok(response.unwrap_or_else(|error| error.into_response(dialect)))
 }
 
 async fn serve(
@@ -264,7 +268,7 @@ pub fn unreadable_error(head: &http::response::Parts) -> Option<ApiError> {
 
 /// Returns how long the client is willing to wait for a key.
 fn requested_wait(headers: &HeaderMap) -> Result<Option<Duration>, ApiError> {
-    let Some(wait) = headers.get("x-keypool-wait") else { return Ok(None) };
+    let Some(wait) = headers.get(headers::KEYPOOL_WAIT) else { return Ok(None) };
     let span = wait.to_str().ok().and_then(|wait| wait.parse::<HumanDuration>().ok());
     let wrong = || ApiError::bad_request("x-keypool-wait: expected seconds, or a time such as 500ms, 5s or 1m");
     Ok(Some(span.ok_or_else(wrong)?.0))

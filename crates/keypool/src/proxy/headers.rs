@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use tower_keypool::Attempts;
 
 /// Headers that concern only one connection (RFC 9110, section 7.6.1).
-const HOP_BY_HOP: [HeaderName; 9] = [
+static HOP_BY_HOP: [HeaderName; 9] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
@@ -15,6 +15,12 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     header::PROXY_AUTHORIZATION,
     HeaderName::from_static("http2-settings"),
 ];
+
+/// How long the client is willing to wait for a key.
+pub const KEYPOOL_WAIT: HeaderName = HeaderName::from_static("x-keypool-wait");
+const KEYPOOL_KEY: HeaderName = HeaderName::from_static("x-keypool-key");
+const KEYPOOL_ATTEMPTS: HeaderName = HeaderName::from_static("x-keypool-attempts");
+const KEYPOOL_MODEL: HeaderName = HeaderName::from_static("x-keypool-model");
 
 /// Headers that reverse proxies and content delivery networks add, beside `x-forwarded-*` and `cf-*`.
 const BY_PROXIES: [&str; 15] = [
@@ -50,36 +56,26 @@ pub fn is_by_proxy(name: &HeaderName) -> bool {
 
 /// Removes the request headers that are not for the provider. The pool's layers replace the credentials.
 pub fn for_upstream(headers: &mut HeaderMap) {
-    remove_hop_by_hop(headers);
-    // Trailers of requests are not sent.
-    for name in [header::TRAILER, header::EXPECT, header::COOKIE, header::ORIGIN, header::REFERER] {
-        headers.remove(name);
-    }
-    let is_ours = |name: &HeaderName| name.as_str().starts_with("x-keypool-") || name.as_str() == "x-request-id";
-    for name in headers.keys().filter(|name| is_ours(name) || is_by_proxy(name)).cloned().collect::<Vec<_>>() {
-        headers.remove(name);
-    }
-    // The HTTP client sets the length of the body that it sends.
-    headers.remove(header::CONTENT_LENGTH);
+    remove(headers, |name| match name.as_str() {
+        // Trailers of requests are not sent. The HTTP client sets the length of the body that it sends.
+        "trailer" | "expect" | "cookie" | "origin" | "referer" | "x-request-id" | "content-length" => true,
+        text => text.starts_with("x-keypool-") || is_by_proxy(name),
+    });
     // Errors in other encodings could not be read.
     let accepted = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
     let is_gzip = |coding: &str| coding.trim_start().get(..4).is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
     let gzip =
         accepted.flat_map(|codings| codings.split(',')).any(|coding| is_gzip(coding) && !coding.ends_with("q=0"));
-    headers.remove(header::ACCEPT_ENCODING);
     if gzip {
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+    } else {
+        headers.remove(header::ACCEPT_ENCODING);
     }
 }
 
 /// Removes the response headers that are not for the client, and adds those of streams.
 pub fn for_client(headers: &mut HeaderMap) {
-    remove_hop_by_hop(headers);
-    let is_of_origin =
-        |name: &&HeaderName| OF_ORIGIN.contains(&name.as_str()) || name.as_str().starts_with("access-control-");
-    for name in headers.keys().filter(is_of_origin).cloned().collect::<Vec<_>>() {
-        headers.remove(name);
-    }
+    remove(headers, |name| OF_ORIGIN.contains(&name.as_str()) || name.as_str().starts_with("access-control-"));
     if is_event_stream(headers) {
         stream(headers);
     }
@@ -87,11 +83,7 @@ pub fn for_client(headers: &mut HeaderMap) {
 
 /// Removes the trailers that may only be headers (RFC 9110, section 6.5.1): HTTP/2 clients refuse a response with them.
 pub fn of_trailers(trailers: &mut HeaderMap) {
-    remove_hop_by_hop(trailers);
-    let is_header = |name: &&HeaderName| name.as_str().starts_with("content-") || **name == header::SET_COOKIE;
-    for name in trailers.keys().filter(is_header).cloned().collect::<Vec<_>>() {
-        trailers.remove(name);
-    }
+    remove(trailers, |name| name.as_str().starts_with("content-") || *name == header::SET_COOKIE);
 }
 
 /// Adds headers that keep proxies in front of the gateway from buffering or caching a stream.
@@ -110,23 +102,23 @@ pub fn served(headers: &mut HeaderMap, attempts: &Attempts, model: Option<&str>)
     let Some(last) = attempts.last() else { return };
     let mut put = |name, value: Result<HeaderValue, _>| {
         if let Ok(value) = value {
-            headers.insert(HeaderName::from_static(name), value);
+            headers.insert(name, value);
         }
     };
-    put("x-keypool-key", HeaderValue::try_from(last.key().as_str()));
-    put("x-keypool-attempts", Ok(HeaderValue::from(attempts.len())));
+    put(KEYPOOL_KEY, HeaderValue::try_from(last.key().as_str()));
+    put(KEYPOOL_ATTEMPTS, Ok(HeaderValue::from(attempts.len())));
     if let Some(model) = last.model().or(model) {
-        put("x-keypool-model", HeaderValue::try_from(model));
+        put(KEYPOOL_MODEL, HeaderValue::try_from(model));
     }
 }
 
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
+/// Removes the headers that concern only one connection, and those for which `is_other` returns true.
+fn remove(headers: &mut HeaderMap, is_other: impl Fn(&HeaderName) -> bool) {
     let connection = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
     let named = connection.flat_map(|names| names.split(',')).filter_map(|name| name.trim().parse().ok());
-    for name in named.collect::<Vec<HeaderName>>() {
-        headers.remove(name);
-    }
-    for name in &HOP_BY_HOP {
+    let named: Vec<HeaderName> = named.collect();
+    let is_removed = |name: &&HeaderName| HOP_BY_HOP.contains(name) || named.contains(name) || is_other(name);
+    for name in headers.keys().filter(is_removed).cloned().collect::<Vec<_>>() {
         headers.remove(name);
     }
 }

@@ -38,7 +38,7 @@ enum Property {
     /// Path segments that stand where an id would, but are endpoints that create resources.
     Endpoints(&'static str),
     /// Ends of paths below this one whose responses name resources, too.
-    Creates(&'static str),
+    Creates(&'static [&'static str]),
     /// There are no resources of tenants.
     Shared,
     /// Only the gateway's own token may use the path, since responses may show data of all tenants.
@@ -76,7 +76,7 @@ static KNOWN_PATHS: &[KnownPath] = &[
         "file_id file_ids input_file_id training_file validation_file",
         "output_file_id error_file_id result_files/* file/id",
     ),
-    known(OpenAi, "uploads", &[Stores, Creates("/complete")], "", ""),
+    known(OpenAi, "uploads", &[Stores, Creates(&["/complete"])], "", ""),
     known(OpenAi, "batches", &[Listed], "", ""),
     known(OpenAi, "chat/completions", &[], "", ""),
     known(OpenAi, "responses", &[], "previous_response_id", "response/id"),
@@ -85,7 +85,7 @@ static KNOWN_PATHS: &[KnownPath] = &[
     known(OpenAi, "vector_stores", &[Permanent, Listed, Stores], "vector_store_id vector_store_ids", "vector_store_id"),
     known(OpenAi, "assistants", &[Permanent, Listed], "assistant_id", ""),
     known(OpenAi, "threads", &[Endpoints("runs")], "thread_id", "thread_id"),
-    known(OpenAi, "videos", &[Listed, Creates("/remix"), Endpoints("edits extensions generations")], "video", ""),
+    known(OpenAi, "videos", &[Listed, Creates(&["/remix"]), Endpoints("edits extensions generations")], "video", ""),
     known(OpenAi, "videos/characters", &[Permanent], "", ""),
     // Their runs may read stored chats and files.
     known(OpenAi, "evals", &[Permanent, OwnToken], "", ""),
@@ -100,7 +100,7 @@ static KNOWN_PATHS: &[KnownPath] = &[
         "content/*/content/content/*/file_id content_block/content/content/*/file_id",
     ),
     // The response to `/cancel` is the batch.
-    known(Anthropic, "messages/batches", &[Listed, Creates("/cancel")], "", ""),
+    known(Anthropic, "messages/batches", &[Listed, Creates(&["/cancel"])], "", ""),
     known(Anthropic, "skills", &[Permanent, Stores], "skill_id", ""),
     // Not a path: only requests and responses name them.
     known(Anthropic, "containers", &[], "container", "container/id message/container/id delta/container/id"),
@@ -109,12 +109,15 @@ static KNOWN_PATHS: &[KnownPath] = &[
 
 /// Methods of a model whose responses are batches and operations.
 const CREATES_BATCHES: Property =
-    Creates("batchGenerateContent BatchGenerateContent BatchEmbedContent predictLongRunning");
+    Creates(&["batchGenerateContent", "BatchGenerateContent", "BatchEmbedContent", "predictLongRunning"]);
 
 /// Endpoints that keep nothing, of all dialects. They have only POST.
-const ENDPOINTS: &str = "audio/speech audio/transcriptions audio/translations complete completions embeddings \
-    fim/completions images/edits images/generations images/variations messages messages/count_tokens moderations \
-    ocr rerank responses/compact responses/input_tokens";
+#[rustfmt::skip]
+const ENDPOINTS: [&str; 17] = [
+    "audio/speech", "audio/transcriptions", "audio/translations", "complete", "completions", "embeddings", "fim/completions",
+    "images/edits", "images/generations", "images/variations", "messages", "messages/count_tokens", "moderations", "ocr",
+    "rerank", "responses/compact", "responses/input_tokens",
+];
 static ENDPOINT: KnownPath = known(OpenAi, "", &[Shared], "", "");
 
 /// What may stand before the version in a path, or behind it.
@@ -151,8 +154,8 @@ impl KnownPath {
 
     /// Reports whether a path, in segments, is this one or below it.
     fn contains(&self, path: &[&str]) -> bool {
-        self.segments().zip(path).all(|(known, segment)| known == "*" || known == *segment)
-            && self.segments().count() <= path.len()
+        let mut path = path.iter();
+        self.segments().all(|known| path.next().is_some_and(|segment| known == "*" || known == *segment))
     }
 
     /// Returns the resource that the value of a field names: by `files/abc`, by a URL of the provider, or by its id
@@ -204,7 +207,7 @@ impl PathName {
 
     /// Reports whether the response to a request other than DELETE may name resources.
     pub fn may_create(&self) -> bool {
-        let is_end = |ends: &str| ends.split_ascii_whitespace().any(|end| self.rest.ends_with(end));
+        let is_end = |ends: &[&str]| ends.iter().any(|end| self.rest.ends_with(end));
         (self.collection().is_some() && (self.name.is_none() || self.rest.is_empty()))
             || self.known.properties.iter().any(|property| matches!(property, Creates(ends) if is_end(ends)))
     }
@@ -240,7 +243,7 @@ pub fn in_path(dialect: Dialect, path: &str) -> Option<PathName> {
         rest = versions(&rest[base.len() - 1..]).1;
     }
     let rest = rest.trim_matches('/');
-    if has(ENDPOINTS, rest) {
+    if ENDPOINTS.contains(&rest) {
         return Some(PathName { known: &ENDPOINT, name: None, rest: String::new() });
     }
     let segments: Vec<&str> = rest.split('/').filter(|segment| !segment.is_empty()).collect();

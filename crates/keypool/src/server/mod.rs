@@ -50,7 +50,7 @@ use self::{
     http2_reader::{Streams, Unread},
     lingering::Lingering,
 };
-use crate::{app::Gateway, config::GatewaySection, middleware::host_guard::LocalAddress};
+use crate::{app::Gateway, config::GatewaySection};
 
 /// Timeout for the TLS handshake and the first request head of a connection, and for each later head over HTTP/1.1; the
 /// client is then disconnected.
@@ -125,6 +125,16 @@ impl Server {
     }
 }
 
+/// The connection of a request: its addresses, and its place among the counted ones. A WebSocket outlives its HTTP
+/// connection.
+#[derive(Clone)]
+pub struct Peer {
+    pub address: SocketAddr,
+    pub local: SocketAddr,
+    #[expect(dead_code, reason = "held")]
+    connection: Connection,
+}
+
 /// A connected client.
 struct Client {
     stream: TcpStream,
@@ -161,8 +171,9 @@ impl Client {
 
     /// Answers all requests, after the TLS handshake if there is one.
     async fn answer(self, watcher: Watcher, has_request: Arc<AtomicBool>) {
-        let Self { stream, peer, connection, tls, gateway, reader_timeout } = self;
+        let Self { stream, peer: address, connection, tls, gateway, reader_timeout } = self;
         let Ok(local) = stream.local_addr() else { return };
+        let peer = Peer { address, local, connection };
         let _ = stream.set_nodelay(true);
         let mut timed = TimeoutStream::new(stream);
         timed.set_write_timeout(Some(reader_timeout));
@@ -173,10 +184,7 @@ impl Client {
             let (head, body) = request.into_parts();
             let body = Lingering::body(&head.headers, body);
             let mut request = Request::from_parts(head, body);
-            // A WebSocket outlives its HTTP connection.
-            request.extensions_mut().insert(connection.clone());
-            request.extensions_mut().insert(ConnectInfo(peer));
-            request.extensions_mut().insert(LocalAddress(local));
+            request.extensions_mut().insert(ConnectInfo(peer.clone()));
             let watched = move |body| if has_no_body { Body::empty() } else { Unread::watched(body) };
             gateway.clone().oneshot(request).map_ok(move |answer| answer.map(watched))
         });
@@ -189,7 +197,7 @@ impl Client {
         }
         match acceptor.accept(Box::pin(timed)).await {
             Ok(stream) => serve_connection(stream, service, streams, watcher).await,
-            Err(error) => tracing::debug!(%peer, %error, "the TLS handshake failed"),
+            Err(error) => tracing::debug!(peer = %address, %error, "the TLS handshake failed"),
         }
     }
 }

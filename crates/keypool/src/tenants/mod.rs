@@ -273,8 +273,8 @@ impl Tenants {
         };
         match self.quota.acquire(request).await {
             Ok(lease) => {
-                let (prompt_tokens, progress) = (tokens.unwrap_or(0), extensions.get().cloned());
-                Ok(Quota { lease: Some(lease), prompt_tokens, progress })
+                let (prompt_tokens, sent) = (tokens.unwrap_or(0), extensions.get().cloned());
+                Ok(Quota { lease: Some(lease), prompt_tokens, sent })
             }
             Err(error) if error.kind() == ErrorKind::Unavailable => {
                 let message = format!("this client has reached its limit{} at this gateway", reached(tenant, &error));

@@ -15,7 +15,11 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use tower_keypool::{BoxError, Lease, Usage, classify::UsageReader};
 
 use super::Tenant;
-use crate::{dialect::Dialect, error::ApiError, middleware::access_log::Progress, request_result::RequestResult};
+use crate::{
+    dialect::Dialect,
+    error::ApiError,
+    request_result::{RequestResult, Sent},
+};
 
 /// A request that is counted against its tenant's limits. It is one of the tenant's simultaneous requests until this is
 /// dropped. Requests with the gateway's own token are not counted.
@@ -25,7 +29,7 @@ pub struct Quota {
     /// The estimated tokens of the prompt.
     pub(super) prompt_tokens: u64,
     /// Whether the request was sent with a key; a request that was not does not count.
-    pub(super) progress: Option<Progress>,
+    pub(super) sent: Option<Sent>,
 }
 
 impl Quota {
@@ -71,7 +75,7 @@ impl Quota {
 /// A client may leave while its request waits for a key.
 impl Drop for Quota {
     fn drop(&mut self) {
-        if self.progress.as_ref().is_some_and(|progress| !progress.has_attempts())
+        if self.sent.as_ref().is_some_and(|sent| !sent.get())
             && let Some(lease) = self.lease.take()
         {
             lease.give_back();
