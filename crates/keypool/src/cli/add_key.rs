@@ -21,7 +21,7 @@ use crate::{config::Inputs, key_sources, store::Stores};
 #[command(after_help = EXAMPLES)]
 pub(super) struct AddKey {
     /// Use - to read the key from standard input; without it, keypool prompts for the key and does not show it
-    #[arg(value_name = "-", allow_hyphen_values = true)]
+    #[arg(value_name = "-")]
     key: Option<String>,
     /// The id of the key, which logs show [default: k- and 12 hexadecimal digits of its hash]
     #[arg(long, value_name = "NAME")]

@@ -79,7 +79,7 @@ enum Change {
         id: String,
         /// Use - to read the secret from standard input; without it, keypool prompts for the secret and does not show
         /// it
-        #[arg(value_name = "-", allow_hyphen_values = true)]
+        #[arg(value_name = "-")]
         key: Option<String>,
     },
     /// Remove a key from the database; its recorded usage stays

@@ -10,8 +10,8 @@ use data_encoding::HEXLOWER_PERMISSIVE;
 use tower_keypool::config::{Environment, Problem};
 
 use super::{
-    Config, HumanDuration, Loaded, PoolSettings, Problems, ProviderKind, SecretText, TenantEntry, TokenHash, hash,
-    pattern::{matches, pattern_problem},
+    Config, HumanDuration, Loaded, Problems, ProviderKind, SecretText, TenantEntry, TokenHash, hash,
+    pattern::pattern_problem,
 };
 
 /// The default token of clients on loopback.
@@ -304,8 +304,7 @@ impl TenantEntry {
 fn providers(loaded: &Loaded, places: &Places<'_>) -> Vec<Problem> {
     let mut names = HashSet::new();
     let mut problems = Vec::new();
-    let pools = loaded.pools();
-    for (n, settings) in pools.iter().enumerate() {
+    for (n, settings) in loaded.pools().iter().enumerate() {
         let setting = if n == 0 { "gateway.upstream".to_owned() } else { format!("providers, entry {n}") };
         let mut problem = |message: String| problems.push(Problem::new(places.of(&setting), message));
         if !names.insert(settings.name.clone()) {
@@ -323,17 +322,6 @@ fn providers(loaded: &Loaded, places: &Places<'_>) -> Vec<Problem> {
             problem(format!("header is only allowed for {kind} = \"api-key-header\""));
         } else if let Err(error) = settings.builder() {
             problem(error.to_string());
-        }
-        let setting = if n == 0 { "pool.fallback".to_owned() } else { setting };
-        for model in &settings.fallback {
-            let lists = |pool: &&PoolSettings| pool.models.iter().any(|pattern| matches(pattern, model));
-            if let Some(other) =
-                pools.iter().find(|pool| lists(pool) && pool.kind != settings.kind).filter(|_| !lists(&settings))
-            {
-                let message =
-                    format!("{model} is a model of the provider {}: name models of the same provider", other.name);
-                problems.push(Problem::new(places.of(&setting), message));
-            }
         }
     }
     problems

@@ -263,7 +263,7 @@ pub(super) fn default_key_file() -> Option<PathBuf> {
 }
 
 /// Returns the default models of a kind of provider.
-fn default_models(kind: ProviderKind) -> &'static [&'static str] {
+pub fn default_models(kind: ProviderKind) -> &'static [&'static str] {
     match kind {
         ProviderKind::Gemini => &["gemini-*", "gemma-*", "imagen-*", "veo-*", "text-embedding-004", "models/*"],
         ProviderKind::OpenAi => &[

@@ -12,7 +12,7 @@ mod values;
 
 pub use check::parse_time;
 pub use inputs::Inputs;
-pub use loaded::{DEFAULT_KEY_FILE, Loaded, NO_EXIT, OWN_TOKEN, PoolSettings, Problems};
+pub use loaded::{DEFAULT_KEY_FILE, Loaded, NO_EXIT, OWN_TOKEN, PoolSettings, Problems, default_models};
 pub use pattern::matches;
 pub use schema::{BatchSection, Config, ExitEntry, GatewaySection, Level, OnStoreLoss, ProviderKind, TenantEntry};
 pub use values::{HumanDuration, SecretText, TokenHash, hash};

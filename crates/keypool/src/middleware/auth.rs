@@ -12,7 +12,7 @@ use crate::{
     middleware::access_log::Progress,
     proxy::{
         query,
-        route::{Endpoint, PathTarget, Route, decoded},
+        route::{PathTarget, Route, decoded},
         uploads,
     },
     tenants::Tenant,
@@ -24,14 +24,8 @@ use crate::{
 /// 404 for a path of no API, 401 without a valid token, and 503 if the owner of an upload cannot be looked up; each
 /// with the dialect of the response.
 pub async fn authenticate(app: &AppState, head: &mut Parts) -> Result<(Route, Arc<Tenant>), (Dialect, ApiError)> {
-    let mut route = Route::of(head)?;
+    let route = Route::of(head, |name| Some(app.pools.named(name)?.dialect))?;
     let named = if let PathTarget::Named(name) = &route.target { app.pools.named(name) } else { None };
-    // Only Gemini's API has clients of other dialects: the header decides nothing about other APIs.
-    if let Some(provider) = named.filter(|provider| provider.dialect != Dialect::Gemini)
-        && matches!(route.endpoint, Endpoint::Other | Endpoint::Models(_))
-    {
-        route.dialect = provider.dialect;
-    }
     let dialect = route.dialect;
     let header = named.and_then(|provider| provider.settings.header());
     let known = tokens(head, header).filter_map(|token| Some((app.tenants.find(&token)?, token)));
@@ -120,5 +114,5 @@ fn remove_copies(head: &mut Parts, token: &str) {
 
 /// Returns the dialect of an error response to a request that is not routed yet.
 pub fn dialect(head: &Parts) -> Dialect {
-    Route::of(head).map_or_else(|(dialect, _)| dialect, |route| route.dialect)
+    Route::of(head, |_| None).map_or_else(|(dialect, _)| dialect, |route| route.dialect)
 }

@@ -22,7 +22,7 @@ use super::{
     upstream::{TimedBody, Upstream},
 };
 use crate::{
-    config::{Loaded, PoolSettings, matches},
+    config::{Loaded, PoolSettings, default_models, matches},
     dialect::Dialect,
     error::ApiError,
     key_sources::{self, Listed},
@@ -248,8 +248,10 @@ impl Pools {
         }
         let of_dialect = || self.providers.iter().find(|provider| provider.dialect == dialect);
         // Without a model, as for lists of files and batches, only the dialect can decide. Translation is only for Gemini.
-        let is_by_dialect =
-            *target == PathTarget::OfDialect || model.is_none() || self.own().dialect != Dialect::Gemini;
+        let is_own =
+            |model| default_models(self.own().settings.kind).iter().any(|own| matches(own, self.resolved(model)));
+        let is_by_dialect = *target == PathTarget::OfDialect
+            || model.is_none_or(|model| self.own().dialect != Dialect::Gemini && !is_own(model));
         Ok(is_by_dialect.then(of_dialect).flatten().unwrap_or_else(|| self.own()))
     }
 }

@@ -96,14 +96,14 @@ struct RouteInput<'a> {
 }
 
 impl Route {
-    /// Determines the route from the head of a request.
+    /// Determines the route from the head of a request. `named` returns the dialect of a provider that the path names.
     ///
     /// # Errors
     /// 404 for a path that belongs to no API. Such a request uses no key.
-    pub fn of(head: &Parts) -> Result<Self, (Dialect, ApiError)> {
+    pub fn of(head: &Parts, named: impl Fn(&str) -> Option<Dialect>) -> Result<Self, (Dialect, ApiError)> {
         let path = collapsed(head.uri.path());
         let path = if path.contains('%') { with_plain_characters(&path).into() } else { path };
-        let input = RouteInput::of(head, &path);
+        let input = RouteInput::of(head, &path, named);
         fixed_path(&input)
             .or_else(|| known_endpoint(&input))
             .or_else(|| of_gemini_alone(&input))
@@ -120,7 +120,7 @@ impl Route {
 }
 
 impl<'a> RouteInput<'a> {
-    fn of(head: &'a Parts, path: &'a str) -> Self {
+    fn of(head: &'a Parts, path: &'a str, named: impl Fn(&str) -> Option<Dialect>) -> Self {
         let (target, forced, path) = prefix(path).unwrap_or((PathTarget::ByModel, None, path));
         // Clients of Gemini whose base URL ends in a version put it before these paths. Other providers have such paths.
         let (version, rest) = versions(path);
@@ -131,7 +131,9 @@ impl<'a> RouteInput<'a> {
             .unwrap_or(path);
         let (version, rest) = versions(path);
         let rest = if rest.len() > 1 { rest.trim_end_matches('/') } else { rest };
-        let by_credential = dialect_of_credential(head);
+        let named = if let PathTarget::Named(name) = &target { named(name) } else { None };
+        // Only Gemini's API has clients of other dialects: the credential decides nothing about other APIs.
+        let by_credential = named.filter(|dialect| *dialect != Dialect::Gemini).or_else(|| dialect_of_credential(head));
         Self { method: &head.method, target, forced, by_credential, path, version, rest }
     }
 
@@ -303,7 +305,7 @@ mod tests {
         if !header.is_empty() {
             request = request.header(header, "x");
         }
-        Route::of(&request.body(()).expect("a request").into_parts().0)
+        Route::of(&request.body(()).expect("a request").into_parts().0, |_| None)
     }
 
     #[test]

@@ -325,6 +325,7 @@ async fn requests_go_to_a_provider_with_their_api() {
         ("/openai/deployments/acme-1/chat/completions?api-version=1", "api-key", "acme-1", "acme"),
         // Requests are not translated for the gateway's own provider.
         ("/v1/messages", "x-api-key", "unlisted", "acme-2"),
+        ("/v1/messages", "x-api-key", "gpt-5", ""),
         ("/v1beta/models/unlisted:generateContent", "x-goog-api-key", "unlisted", "gemini"),
         ("/to/acme/v1/rerank", "x-api-key", "unlisted", "acme"),
         ("/to/voices/v1/speech", "xi-api-key", "unlisted", "voices"),

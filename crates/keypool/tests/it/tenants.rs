@@ -307,6 +307,7 @@ async fn request_without_a_readable_model_is_refused_if_models_are_restricted() 
         ("/openai/v1/audio/transcriptions", form, &two_models),
         ("/openai/v1/audio/transcriptions", form, &two_borders),
         ("/to/openai/openai/deployments/big/chat/completions", json, r#"{"model":"small","messages":[]}"#),
+        ("/to/openai/v1beta/models/big:generateContent", json, r#"{"model":"small"}"#),
         ("/anthropic/v1/messages/batches", json, &batch("big")),
         ("/anthropic/v1/messages/batches", json, r#"{"requests":[{"params":{}}]}"#),
         ("/anthropic/v1/messages/batches", json, r#"{"requests":[],"requests":[{"params":{"model":"big"}}]}"#),
