@@ -164,7 +164,8 @@ fn serve_model(state: &mut State, model: ModelIx, now: Now) {
         let selection = Selection::new(state, &request, false);
         let granted = match select(state, &selection, now) {
             Ok(grant) => Some(grant),
-            Err(why) if why.permanent => None,
+            // In an empty pool it waits: its keys may just be replaced.
+            Err(why) if why.permanent && state.registry.len() > 0 => None,
             Err(why) => {
                 until = earliest(until, why.wakes_at(now));
                 if plain {

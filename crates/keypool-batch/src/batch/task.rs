@@ -90,7 +90,7 @@ impl Task {
         let Some(mut fields) = object(value) else { return Err("a task must be a string or an object".to_owned()) };
         fields.retain(|_, value| !is_null(value));
         let body = ["body", "params"].into_iter().find(|name| fields.contains_key(*name));
-        let body = body.filter(|_| fields.contains_key("custom_id"));
+        let body = body.filter(|_| fields.contains_key("custom_id") && !fields.contains_key("prompt"));
         if body == Some("body") {
             fields.remove("method");
             fields.remove("url");
@@ -124,7 +124,7 @@ impl Task {
         }
         for name in LIMITS {
             if let Some(number) = fields.remove(name) {
-                options = options.max_output_tokens(tokens(number.get())?);
+                options = options.max_output_tokens(tokens(name, number.get())?);
             }
         }
         options.check().map_err(|error| error.to_string())?;
@@ -182,9 +182,9 @@ pub(super) fn temperature(number: &str) -> Result<f64, String> {
     value.ok_or_else(|| format!("`temperature` is not a number of 0 or more: {number}"))
 }
 
-pub(super) fn tokens(number: &str) -> Result<u32, String> {
+pub(super) fn tokens(name: &str, number: &str) -> Result<u32, String> {
     let value = number.trim().parse().ok().filter(|tokens| *tokens > 0);
-    value.ok_or_else(|| format!("`max_output_tokens` is not a whole number of 1 or more: {number}"))
+    value.ok_or_else(|| format!("`{name}` is not a whole number of 1 or more: {number}"))
 }
 
 fn text(value: &RawValue, what: &str) -> Result<String, String> {

@@ -387,6 +387,8 @@ impl Engine {
             self.outage.answered(job.started);
         }
         let is_worth_a_retry = match error.kind() {
+            // A page of another server: a later run tries again.
+            ErrorKind::Unreadable if error.status().is_some_and(|status| status.is_client_error()) => false,
             ErrorKind::Invalid | ErrorKind::Refused => self.settings.retry_invalid && !error.attempts().is_empty(),
             ErrorKind::ModelNotFound => false,
             _ => true,
@@ -491,6 +493,7 @@ impl Engine {
         };
         let is_every_key_rejected = cause == UnavailableCause::Keys
             && stats.succeeded == 0
+            && !self.is_active()
             && !(why.has(Reason::Busy) || why.has(Reason::Trial))
             && cooling(pool, usize::MAX).iter().all(|breaker| breaker.class.is_some_and(is_rejected));
         match why.advice(pool) {
@@ -498,17 +501,13 @@ impl Engine {
                 self.end(RunOutcome::Exhausted { seconds: after.as_secs(), message });
                 Next::End(End::Left)
             }
-            Advice::Wait | Advice::Exhausted(_) if is_every_key_rejected => {
-                self.end(RunOutcome::NoKeys { message });
-                Next::End(End::Left)
-            }
-            Advice::NoKeys => {
-                self.end(RunOutcome::NoKeys { message });
-                Next::End(End::Left)
-            }
             Advice::TooLarge => self.refused(job, "invalid", message),
             Advice::NoModel => self.refused(job, "model_unavailable", message),
-            Advice::Wait | Advice::Exhausted(_) => self.wait_on(next, cause),
+            Advice::Wait | Advice::Exhausted(_) if !is_every_key_rejected => self.wait_on(next, cause),
+            Advice::NoKeys | Advice::Wait | Advice::Exhausted(_) => {
+                self.end(RunOutcome::NoKeys { message });
+                Next::End(End::Left)
+            }
         }
     }
 
@@ -521,8 +520,11 @@ impl Engine {
     /// Returns how much longer the run may wait. It does not wait while a request is at the provider.
     fn wait_left(&self) -> Duration {
         let Some(wait) = self.settings.max_wait else { return Duration::MAX };
-        let is_active = self.workers().iter().any(|worker| worker.in_flight.get());
-        if is_active { wait } else { wait.saturating_sub(self.outage.since_last_answer()) }
+        if self.is_active() { wait } else { wait.saturating_sub(self.outage.since_last_answer()) }
+    }
+
+    fn is_active(&self) -> bool {
+        self.workers().iter().any(|worker| worker.in_flight.get())
     }
 
     /// Returns the next step, or ends the run if it has waited too long for this cause.

@@ -200,7 +200,7 @@ async fn run_to_a_wrong_address_ends_early() {
         let run = async |script: Option<Rule>| {
             let (sim, client) = paused(GeminiSim::builder().script(script), 4);
             let output = Output::file(&path, &OutputOptions::default()).unwrap();
-            let batch = Batch::new(&client, MODEL).workers(4).max_retries(0);
+            let batch = Batch::new(&client, MODEL).workers(4).max_retries(if status == 404 { 3 } else { 0 });
             (batch.run(tasks(1_000), output).await.unwrap(), sim.report().total.arrivals)
         };
         let page = Canned::new(status).header("content-type", "text/html").body("<html>");

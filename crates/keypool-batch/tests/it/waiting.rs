@@ -155,6 +155,15 @@ async fn run_whose_keys_are_all_rejected_ends_and_says_why() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn refusal_beside_requests_that_succeed_ends_no_run() {
+    let unclear = Rule::new(Fault::Canned(Canned::new(403))).times(1);
+    let (_sim, client) =
+        paused(GeminiSim::builder().script([unclear, Rule::new(Fault::HeadLatency(SECOND.into()))]), 1);
+    let summary = Batch::new(&client, MODEL).run(tasks(40), sink()).await.unwrap();
+    assert_eq!(summary.ok, 40, "{summary}");
+}
+
 /// OpenAI's response to a key whose credit is used up.
 fn no_credit() -> Fault {
     Fault::Canned(Canned::new(429).json(&json!({ "error": { "code": "insufficient_quota" } })))

@@ -22,7 +22,10 @@ pub(super) fn adapted(schema: &Value) -> Value {
 pub(super) fn of_arguments(schema: Option<&Value>) -> Value {
     let Some(schema) = schema else { return json!({ "type": "object", "properties": {} }) };
     let mut schema = adapted(schema);
-    let one = schema["anyOf"].as_array().filter(|all| all.len() == 1).map_or(&schema, |all| &all[0]);
+    let one = schema["anyOf"]
+        .as_array()
+        .filter(|all| all.len() == 1 && schema["properties"].is_null())
+        .map_or(&schema, |all| &all[0]);
     let place = one["$ref"].as_str().and_then(|place| place.strip_prefix('#'));
     let target = place.and_then(|place| schema.pointer(place)).and_then(Value::as_object).cloned();
     let Some(fields) = schema.as_object_mut() else { return schema };

@@ -97,6 +97,10 @@ fn arguments_of_a_function_are_an_object() {
             json!({ "$ref": "#/definitions/A", "definitions": { "A": { "type": "object" } } }),
             r#"{"definitions":{"A":{"type":"object"}},"type":"object"}"#,
         ),
+        (
+            json!({ "anyOf": [{ "$ref": "#/$defs/A" }], "properties": { "p": {} }, "$defs": { "A": {} } }),
+            r##"{"anyOf":[{"$ref":"#/$defs/A"}],"properties":{"p":{}},"$defs":{"A":{}},"type":"object"}"##,
+        ),
         // Gemini tells the caller what is wrong.
         (json!({ "type": "string" }), r#"{"type":"string"}"#),
     ] {

@@ -114,7 +114,7 @@ fn task(head: &[String], prompt: usize, row: &[&str]) -> Result<Task, String> {
             "model" => task.with(options.model(value)),
             "system" => task.with(options.system(value)),
             "temperature" => task.with(options.temperature(temperature(value)?)),
-            name if LIMITS.contains(&name) => task.with(options.max_output_tokens(tokens(value)?)),
+            name if LIMITS.contains(&name) => task.with(options.max_output_tokens(tokens(name, value)?)),
             "" if value.is_empty() => task,
             "" => task.field(format!("column {}", at + 1), value),
             _ => task.field(name.clone(), Value::from(value)),
