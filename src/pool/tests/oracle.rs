@@ -63,7 +63,9 @@ enum Target {
 struct Breaker {
     state: State,
     since: u64,
+    /// The number of failures of the class in a row.
     failures: u32,
+    class: Option<ErrorClass>,
     by_hand: bool,
 }
 
@@ -161,7 +163,7 @@ impl Oracle {
 
     pub(super) fn disable(&mut self, key: usize) {
         let failures = self.breakers.get(&Target::Key(key)).map_or(0, |breaker| breaker.failures);
-        let breaker = Breaker { state: State::Disabled, since: self.now, failures, by_hand: true };
+        let breaker = Breaker { state: State::Disabled, since: self.now, failures, class: None, by_hand: true };
         self.breakers.insert(Target::Key(key), breaker);
     }
 
@@ -331,7 +333,7 @@ impl Oracle {
                     State::Cooling { until, .. } => held = *until,
                     State::HalfOpen { .. } => {}
                 }
-                breaker.failures + 1
+                if breaker.class == Some(class) { breaker.failures + 1 } else { 1 }
             }
         };
         let guess = |seconds: u64| State::Cooling { until: now + seconds * 1_000, guessed: true };
@@ -347,6 +349,6 @@ impl Oracle {
             State::Cooling { until, guessed } => State::Cooling { until: until.max(held), guessed },
             state => state,
         };
-        self.breakers.insert(target, Breaker { state, since: now, failures, by_hand: false });
+        self.breakers.insert(target, Breaker { state, since: now, failures, class: Some(class), by_hand: false });
     }
 }
