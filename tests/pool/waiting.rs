@@ -113,6 +113,14 @@ async fn waiters_fail_as_soon_as_no_key_can_ever_serve_them() {
     let ends = join_all(waiters).await;
     assert!(ends.iter().all(|end| end.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unavailable)));
     assert_eq!((start.elapsed(), pool.stats().waiting, pool.stats().unavailable), (Duration::ZERO, 0, 100));
+    // If the pool is emptied, its keys may just be replaced.
+    pool.replace_all(&[key(1).max_concurrent(1)]).unwrap();
+    let lease = take(&pool, M);
+    let waiter = join(&pool, patient(M));
+    pool.replace_all(&[]).unwrap();
+    drop(lease);
+    pool.put(key(2).max_concurrent(1)).unwrap();
+    assert!(waiter.await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]

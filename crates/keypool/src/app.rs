@@ -124,7 +124,8 @@ pub fn admin_pages(app: &AppState) -> Gateway {
 }
 
 /// The layers of a request, outermost first. The innermost service is axum's router with the gateway's own pages, which
-/// need no tenant's token. Proxied requests do not reach it: axum gives responses to HEAD a `Content-Length` of 0.
+/// need no tenant's token. The proxy is a layer and no route, because a route of axum sets the `Content-Length` of
+/// responses to HEAD to 0.
 fn layered(app: &AppState, own_pages: Router<AppState>, is_proxy: bool) -> Gateway {
     let state = || AppState::clone(app);
     let service = ServiceBuilder::new()
