@@ -114,12 +114,12 @@ async fn waiters_fail_as_soon_as_no_key_can_ever_serve_them() {
     assert!(ends.iter().all(|end| end.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unavailable)));
     assert_eq!((start.elapsed(), pool.stats().waiting, pool.stats().unavailable), (Duration::ZERO, 0, 100));
     // If the pool is emptied, its keys may just be replaced.
-    pool.replace_all(&[key(1).max_concurrent(1)]).unwrap();
-    let lease = take(&pool, M);
-    let waiter = join(&pool, patient(M));
+    let pool = paused(builder().limits(M, Limits::new().per_minute(1)).key(key(0)));
+    drop(take(&pool, M));
+    let mut waiter = join(&pool, patient(M));
     pool.replace_all(&[]).unwrap();
-    drop(lease);
-    pool.put(key(2).max_concurrent(1)).unwrap();
+    assert!(waiter.as_mut().now_or_never().is_none());
+    pool.put(key(1)).unwrap();
     assert!(waiter.await.is_ok());
 }
 
