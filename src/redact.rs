@@ -109,16 +109,10 @@ where
         let this = self.project();
         let mut response = ready!(this.inner.poll(cx)?);
         let last = response.extensions().get::<Attempts>().and_then(Attempts::last_secret);
-        let Some(secret) = last.cloned().or_else(|| this.secret.take()) else {
-            return Poll::Ready(Ok(response.map(|inner| RedactBody {
-                inner,
-                filter: None,
-                trailers: None,
-                ended: false,
-            })));
-        };
-        secret.redact_headers(response.headers_mut());
-        let filter = Some(Filter { secret, held: Bytes::new() });
+        let filter = last.cloned().or_else(|| this.secret.take()).map(|secret| {
+            secret.redact_headers(response.headers_mut());
+            Filter { secret, held: Bytes::new() }
+        });
         Poll::Ready(Ok(response.map(|inner| RedactBody { inner, filter, trailers: None, ended: false })))
     }
 }

@@ -17,7 +17,10 @@ async fn response_to(error: impl Into<BoxError>) -> Response<Bytes> {
     });
     let response = ErrorIntoResponseLayer::new(&pool()).layer(failing).oneshot(Request::new(())).await.unwrap();
     let (head, body) = response.into_parts();
-    Response::from_parts(head, body.collect().await.unwrap().to_bytes())
+    let length = http_body::Body::size_hint(&body).exact();
+    let body = body.collect().await.unwrap().to_bytes();
+    assert_eq!(length, Some(body.len() as u64));
+    Response::from_parts(head, body)
 }
 
 fn unavailable(reasons: &[(UnavailableReason, usize)], retry_after: Option<Duration>) -> Error {

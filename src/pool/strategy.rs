@@ -89,7 +89,7 @@ impl Load {
         self.order = match strategy {
             Strategy::Weighted => {
                 *pass = self.order.max(*pass);
-                *pass + (1 << 24) / u64::from(key.weight.max(1))
+                *pass + (1 << 24) / u64::from(key.weight)
             }
             _ => uses,
         };

@@ -3,7 +3,12 @@
 use std::{convert::Infallible, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use axum::{Router, extract::Request, response::Response, routing::get};
+use axum::{
+    Router,
+    extract::Request,
+    response::{IntoResponse, Response},
+    routing::get,
+};
 use futures_util::FutureExt;
 use http::{HeaderName, HeaderValue, StatusCode, Uri, header};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -20,7 +25,6 @@ use crate::{
     admin::{self, Admin},
     config::{GatewaySection, Inputs, Loaded},
     convert::{Media, Signatures},
-    dialect::Dialect,
     error::ApiError,
     health,
     metrics::{self, Metrics},
@@ -131,7 +135,7 @@ fn layered(app: &AppState, own_pages: Router<AppState>, is_proxy: bool) -> Gatew
     let service = ServiceBuilder::new()
         .layer_fn(|next| step(state(), access_log::log, next))
         .layer_fn(|next| step(state(), host_guard::guard, next))
-        .layer_fn(|next| step(state(), catch_panic, next))
+        .layer_fn(|next| service_fn(move |request| catch_panic(request, Clone::clone(&next))))
         .option_layer((is_proxy && !app.settings().origins.is_empty()).then(|| cors(app)))
         .option_layer(is_proxy.then(|| layer_fn(|next| step(state(), handler::proxy, next))))
         .service(own_pages.fallback(not_found).with_state(state()));
@@ -151,14 +155,14 @@ fn step<N: Clone, F>(
     service_fn(move |request| run(app.clone(), request, next.clone()))
 }
 
-async fn not_found(uri: Uri) -> Response {
-    ApiError::not_found(format!("the gateway has no path {}", uri.path())).into_response(Dialect::Gemini)
+async fn not_found(uri: Uri) -> ApiError {
+    ApiError::not_found(format!("the gateway has no path {}", uri.path()))
 }
 
-async fn catch_panic(_: AppState, request: Request, next: impl Next) -> Result<Response, Infallible> {
+async fn catch_panic(request: Request, next: impl Next) -> Result<Response, Infallible> {
     let error = ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error of the gateway: see its log");
     let answer = AssertUnwindSafe(next.oneshot(request)).catch_unwind().await;
-    answer.unwrap_or_else(|_| Ok(error.into_response(Dialect::Gemini)))
+    answer.unwrap_or_else(|_| Ok(error.into_response()))
 }
 
 /// Allows pages of the configured origins to read responses, except those of the gateway's own paths.
@@ -180,4 +184,16 @@ fn cors(app: &AppState) -> CorsLayer {
             header::RETRY_AFTER,
         ]))
         .max_age(Duration::from_secs(600))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn panic_is_an_internal_error() {
+        let broken = service_fn(async |_: Request| -> Result<Response, Infallible> { panic!("on purpose") });
+        let response = catch_panic(Request::default(), broken).await.expect("it cannot fail");
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    }
 }

@@ -74,7 +74,7 @@ impl ApiError {
     }
 
     /// Converts the error to a response, in a dialect.
-    pub fn into_response(self, dialect: Dialect) -> Response {
+    pub fn in_dialect(self, dialect: Dialect) -> Response {
         let body = provider(dialect).error_body(self.status, &self.message, self.retry_after);
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = self.status;
@@ -92,7 +92,7 @@ impl ApiError {
 /// The form of the admin API's errors.
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        self.into_response(Dialect::Gemini)
+        self.in_dialect(Dialect::Gemini)
     }
 }
 

@@ -18,7 +18,6 @@ use super::{
 use crate::{
     app::AppState,
     config::TenantEntry,
-    dialect::Dialect,
     error::ApiError,
     key_row::{BreakerRow, KeyRow, LimitRow, key_rows, limit_rows},
     metrics::{Counts, Step},
@@ -135,7 +134,7 @@ fn latency(recent: &[RequestRecord]) -> Option<Latency> {
 pub fn tagged(headers: &HeaderMap, value: &impl Serialize) -> Response {
     let body = match serde_json::to_vec(value) {
         Ok(body) => body,
-        Err(error) => return ApiError::failed(error).into_response(Dialect::Gemini),
+        Err(error) => return ApiError::failed(error).into_response(),
     };
     let hash = Sha256::digest(&body);
     unless_known(headers, &hash, ([(header::CONTENT_TYPE, "application/json")], body))

@@ -24,7 +24,6 @@ use super::{body::Body, off};
 use crate::{
     app::{App, AppState},
     config::{TokenHash, hash},
-    dialect::Dialect,
     error::ApiError,
     server::{self, Peer},
 };
@@ -130,7 +129,7 @@ pub async fn authorize(
     let (mut head, body) = request.into_parts();
     let admitted = match admit(&app, &peer, &head).await {
         Ok(administrator) => administrator,
-        Err(error) => return no_store(error.into_response(Dialect::Gemini)),
+        Err(error) => return no_store(error.into_response()),
     };
     head.extensions.insert(admitted);
     no_store(next.run(Request::from_parts(head, body)).await)

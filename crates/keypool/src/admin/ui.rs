@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, header};
 use rust_embed::RustEmbed;
 
 use super::{off, routes::unless_known, sessions::token_hash};
-use crate::{app::AppState, dialect::Dialect, error::ApiError};
+use crate::{app::AppState, error::ApiError};
 
 #[derive(RustEmbed)]
 #[folder = "src/admin/ui"]
@@ -21,7 +21,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 pub async fn redirect(State(app): State<AppState>) -> Response {
     match token_hash(&app) {
         Some(_) => Redirect::to("/-/ui").into_response(),
-        None => off().into_response(Dialect::Gemini),
+        None => off().into_response(),
     }
 }
 
@@ -31,10 +31,10 @@ pub async fn page(state: State<AppState>, headers: HeaderMap) -> Response {
 
 pub async fn file(State(app): State<AppState>, Path(name): Path<String>, headers: HeaderMap) -> Response {
     if token_hash(&app).is_none() {
-        return off().into_response(Dialect::Gemini);
+        return off().into_response();
     }
     let Some(file) = Files::get(&name) else {
-        return ApiError::not_found("the dashboard has no such file").into_response(Dialect::Gemini);
+        return ApiError::not_found("the dashboard has no such file").into_response();
     };
     let kind = match name.rsplit_once('.').map(|(_, end)| end) {
         Some("html") => "text/html; charset=utf-8",

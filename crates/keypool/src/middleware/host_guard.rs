@@ -26,7 +26,7 @@ pub async fn guard(app: AppState, request: Request, next: impl Next) -> Result<R
     let (hosts, origins) = (&app.settings().hosts, &app.settings().origins);
     let refused = ambiguity(&head).map(ApiError::bad_request).or_else(|| refusal(&head, local, hosts, origins));
     match refused {
-        Some(error) => Ok(error.into_response(auth::dialect(&head))),
+        Some(error) => Ok(error.in_dialect(auth::dialect(&head))),
         None => next.oneshot(Request::from_parts(head, body)).await,
     }
 }

@@ -56,7 +56,7 @@ pub async fn proxy(app: AppState, request: Request, next: impl Next) -> Result<R
     let (mut head, body) = request.into_parts();
     let (route, tenant) = match auth::authenticate(&app, &mut head).await {
         Ok(authenticated) => authenticated,
-        Err((dialect, error)) => return Ok(error.into_response(dialect)),
+        Err((dialect, error)) => return Ok(error.in_dialect(dialect)),
     };
     let dialect = route.dialect;
     let response = if route.endpoint == Endpoint::Live {
@@ -69,7 +69,7 @@ pub async fn proxy(app: AppState, request: Request, next: impl Next) -> Result<R
         // Boxed to keep the futures of the layers small.
         Box::pin(serve(&app, route, tenant, head, body)).await
     };
-    Ok(response.unwrap_or_else(|error| error.into_response(dialect)))
+    Ok(response.unwrap_or_else(|error| error.in_dialect(dialect)))
 }
 
 async fn serve(
@@ -139,7 +139,7 @@ async fn forward(mut incoming: Incoming, address: Option<Address>) -> Result<Res
     head.extensions.insert(key_request);
     let (sent, attempts) = send(&provider, Request::from_parts(head, body.into_body())).await;
     let is_ours = sent.is_err();
-    let mut response = sent.unwrap_or_else(|error| error.into_response(route.dialect));
+    let mut response = sent.unwrap_or_else(|error| error.in_dialect(route.dialect));
     if !response.status().is_success() {
         quota.end_unserved(RequestResult::of(response.status(), &attempts));
     }

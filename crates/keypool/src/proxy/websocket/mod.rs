@@ -69,7 +69,7 @@ pub fn serve(app: &AppState, route: &Route, tenant: &Arc<Tenant>, head: Parts) -
         Ok(answer) => answer,
         Err(error) => {
             let message = format!("this address expects a WebSocket handshake over HTTP/1.1: {error}");
-            let mut refused = ApiError::new(StatusCode::UPGRADE_REQUIRED, message).into_response(route.dialect);
+            let mut refused = ApiError::new(StatusCode::UPGRADE_REQUIRED, message).in_dialect(route.dialect);
             refused.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, VERSION);
             return Ok(refused);
         }
